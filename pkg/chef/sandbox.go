@@ -1,7 +1,6 @@
 package chef
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -15,9 +14,11 @@ import (
 // more, but the check at commit is cheaper (docs/chef-server-api.md §3.5).
 const SandboxChunk = 1000
 
-// UploadTime is how long the upload URLs of a sandbox live, in seconds
-// (docs/chef-server-api.md §3.5).
-const UploadTime = 900
+// The operations of errors of sandboxes.
+const (
+	OpCreateSandbox = "create a sandbox"
+	OpCommitSandbox = "commit a sandbox"
+)
 
 // Sandbox is an announced upload of content.
 type Sandbox struct {
@@ -28,13 +29,13 @@ type Sandbox struct {
 // Upload is content that the server lacks.
 type Upload struct {
 	Checksum string // lower-case hexadecimal MD5
-	URL      string // presigned; lives UploadTime
+	URL      string // presigned; lives for 15 minutes (docs/chef-server-api.md §3.5)
 }
 
 // CreateSandbox announces the content that cookbook versions will need. At least
 // one checksum is needed: a server refuses an empty sandbox.
 func (o *Org) CreateSandbox(ctx context.Context, checksums []string) (*Sandbox, error) {
-	r := &request{op: "create a sandbox", method: http.MethodPost, path: "/sandboxes"}
+	r := &request{op: OpCreateSandbox, method: http.MethodPost, path: "/sandboxes"}
 	sums := make([]string, len(checksums))
 	for i, s := range checksums {
 		if sums[i] = strings.ToLower(s); !validChecksum(sums[i]) {
@@ -46,16 +47,14 @@ func (o *Org) CreateSandbox(ctx context.Context, checksums []string) (*Sandbox, 
 	if len(sums) == 0 {
 		return nil, o.c.newError(r, KindRequest, "a sandbox without checksums")
 	}
-	var body bytes.Buffer
-	body.WriteString(`{"checksums":{`)
-	for i, s := range sums {
-		if i > 0 {
-			body.WriteByte(',')
-		}
-		fmt.Fprintf(&body, `"%s":null`, s)
+	needed := make(map[string]any, len(sums))
+	for _, s := range sums {
+		needed[s] = nil
 	}
-	body.WriteString(`}}`)
-	r.body = body.Bytes()
+	var err error
+	if r.body, err = json.Marshal(map[string]any{"checksums": needed}); err != nil {
+		return nil, o.c.newError(r, KindRequest, err.Error())
+	}
 	a, err := o.do(ctx, r)
 	if err != nil {
 		return nil, err
@@ -98,7 +97,7 @@ func decodeSandbox(body []byte, sums []string) (*Sandbox, error) {
 // committed sandbox is gone, so an absent one after a lost answer is success
 // (docs/chef-server-api.md §3.5).
 func (o *Org) CommitSandbox(ctx context.Context, id string) error {
-	r := &request{op: "commit a sandbox", method: http.MethodPut, path: "/sandboxes/" + id, body: []byte(`{"is_completed":true}`)}
+	r := &request{op: OpCommitSandbox, method: http.MethodPut, path: "/sandboxes/" + id, body: []byte(`{"is_completed":true}`)}
 	if !ValidName(id) {
 		return o.c.newError(r, KindRequest, "this isn't the id of a sandbox")
 	}

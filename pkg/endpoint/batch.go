@@ -2,8 +2,8 @@ package endpoint
 
 import (
 	"context"
-	"fmt"
 	"io"
+	"slices"
 	"sync"
 
 	"chefsync/pkg/object"
@@ -27,63 +27,45 @@ func (t *Target) Upload(ctx context.Context, objs []object.Object, contentOf fun
 	if version, err := t.org.Client().APIVersion(ctx); err != nil || version < 2 {
 		return
 	}
-	var batches []*batch
-	batched := map[string]bool{}
+	var files []object.File
+	content := contents{}
 	for _, obj := range objs {
-		content := contentOf(obj)
 		for _, f := range obj.Files {
-			if batched[f.Checksum] {
-				continue
+			if content[f.Checksum] == nil {
+				content[f.Checksum] = contentOf(obj)
+				files = append(files, f)
 			}
-			batched[f.Checksum] = true
-			if len(batches) == 0 || len(batches[len(batches)-1].files) == batchFiles {
-				batches = append(batches, &batch{files: map[string]object.File{}, content: map[string]replication.Content{}})
-			}
-			b := batches[len(batches)-1]
-			b.sums = append(b.sums, f.Checksum)
-			b.files[f.Checksum], b.content[f.Checksum] = f, content
 		}
 	}
 	var wg sync.WaitGroup
 	slots := make(chan struct{}, batchesAtOnce)
-	for _, b := range batches {
+	for batch := range slices.Chunk(files, batchFiles) {
 		slots <- struct{}{}
 		wg.Go(func() {
 			defer func() { <-slots }()
-			t.uploadBatch(ctx, b)
+			t.uploadBatch(ctx, batch, content)
 		})
 	}
 	wg.Wait()
 }
 
-// batch is the content of several objects. It implements replication.Content.
-type batch struct {
-	sums    []string
-	files   map[string]object.File
-	content map[string]replication.Content // by checksum
-}
+// contents is the content of the files of several objects by checksum. It implements
+// replication.Content.
+type contents map[string]replication.Content
 
 // Open implements replication.Content.
-func (b *batch) Open(ctx context.Context, file object.File) (io.ReadCloser, int64, error) {
-	content, ok := b.content[file.Checksum]
-	if !ok {
-		return nil, 0, fmt.Errorf("no object has the content %s", file.Checksum)
-	}
-	return content.Open(ctx, file)
+func (c contents) Open(ctx context.Context, file object.File) (io.ReadCloser, int64, error) {
+	return c[file.Checksum].Open(ctx, file)
 }
 
-func (t *Target) uploadBatch(ctx context.Context, b *batch) {
-	mine, _ := t.checksums.claim(b.sums)
-	if len(mine) == 0 || ctx.Err() != nil {
-		t.checksums.release(mine, false)
+func (t *Target) uploadBatch(ctx context.Context, batch []object.File, content replication.Content) {
+	files, _ := t.checksums.claim(batch)
+	if len(files) == 0 || ctx.Err() != nil {
+		t.checksums.release(files, false)
 		return
 	}
-	files := make([]object.File, len(mine))
-	for i, s := range mine {
-		files[i] = b.files[s]
-	}
-	_, err := t.fillSandbox(ctx, files, b)
-	t.checksums.release(mine, err == nil)
+	_, err := t.fillSandbox(ctx, files, content)
+	t.checksums.release(files, err == nil)
 	if err != nil && ctx.Err() == nil {
 		t.log.InfoContext(ctx, "a sandbox for several cookbook versions failed; each version gets a separate one", "server",
 			t.org.Client().Name(),

@@ -37,7 +37,7 @@ const (
 	rowChecks  = 3
 )
 
-// searchState records whether a reader may search.
+// searchState records whether a source may search.
 type searchState struct {
 	mu      sync.Mutex
 	until   time.Time // no search before
@@ -79,7 +79,7 @@ func (s *searchState) checkDue(k object.Kind) bool {
 
 // bulkRead is one call of GetBulk.
 type bulkRead struct {
-	*reader
+	*Source
 	options replication.BulkOptions
 	mu      sync.Mutex // guards all below
 	found   map[object.Ref]object.Object
@@ -89,8 +89,8 @@ type bulkRead struct {
 // GetBulk implements replication.Reader by search: a row has the current content from
 // the database, but the index may lack objects (docs/chef-server-api.md §6.2). So a
 // missing row means nothing, and errors only make the result smaller.
-func (r *reader) GetBulk(ctx context.Context, refs []object.Ref, o replication.BulkOptions) map[object.Ref]object.Object {
-	b := &bulkRead{reader: r, options: o, found: map[object.Ref]object.Object{}, room: o.BodyBytes}
+func (s *Source) GetBulk(ctx context.Context, refs []object.Ref, o replication.BulkOptions) map[object.Ref]object.Object {
+	b := &bulkRead{Source: s, options: o, found: map[object.Ref]object.Object{}, room: o.BodyBytes}
 	for _, ref := range refs {
 		if o.Listed && !ref.Kind.HasContent() {
 			obj := contentless(ref)
@@ -99,17 +99,17 @@ func (r *reader) GetBulk(ctx context.Context, refs []object.Ref, o replication.B
 		}
 	}
 	searches := searchesFor(refs, o.Listed)
-	if len(searches) == 0 || r.search.isPaused() {
+	if len(searches) == 0 || s.search.isPaused() {
 		return b.found
 	}
 	b.readCollection(ctx, searches[0]) // so that a server without search gets only one request
 	var wg sync.WaitGroup
 	slots := make(chan struct{}, searchesAtOnce)
-	for _, s := range searches[1:] {
+	for _, collection := range searches[1:] {
 		slots <- struct{}{}
 		wg.Go(func() {
 			defer func() { <-slots }()
-			b.readCollection(ctx, s)
+			b.readCollection(ctx, collection)
 		})
 	}
 	wg.Wait()
@@ -251,10 +251,10 @@ func (b *bulkRead) addFound(obj object.Object) {
 	b.found[obj.Ref] = obj
 }
 
-func (r *reader) pauseSearch(ctx context.Context, why string) {
-	if r.search.beginPause() {
-		r.log.WarnContext(ctx, "search can't be used; objects are read one by one", "server", r.org.Client().Name(),
-			"org", r.org.Name(), "pause", searchPause, "reason", why)
+func (s *Source) pauseSearch(ctx context.Context, why string) {
+	if s.search.beginPause() {
+		s.log.WarnContext(ctx, "search can't be used; objects are read one by one", "server", s.org.Client().Name(),
+			"org", s.org.Name(), "pause", searchPause, "reason", why)
 	}
 }
 

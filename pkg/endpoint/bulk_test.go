@@ -265,7 +265,7 @@ func TestFailedSearchIsRetriedLater(t *testing.T) {
 	w := newFixture(t)
 	fillOrgMany(w.from, 20)
 	now := time.Unix(1_800_000_000, 0)
-	w.source.reader.search.now = func() time.Time { return now }
+	w.source.search.now = func() time.Time { return now }
 	refs := listedObjects(t, w.source)
 	read := func() int {
 		return len(getBulk(t, w.source, refs))

@@ -104,9 +104,9 @@ func (t *Target) putCookbook(ctx context.Context, obj object.Object, create bool
 			if err := t.deleteObject(ctx, obj.Ref); err != nil {
 				return t.wrapWriteError("replace", obj.Ref, err)
 			}
-			t.dropKnownFiles(m)
+			t.checksums.dropKnown(m.files)
 		case kind == chef.KindMissingChecksum && cycle < maxCycles:
-			t.dropKnownFiles(m)
+			t.checksums.dropKnown(m.files)
 		case kind == chef.KindMissingChecksum:
 			t.dropTorn(ctx, obj.Ref, m, create)
 			return t.wrapWriteError("write", obj.Ref, err)
@@ -119,14 +119,6 @@ func (t *Target) putCookbook(ctx context.Context, obj object.Object, create bool
 			return t.wrapWriteError("write", obj.Ref, t.refusedWrite(ctx, obj.Ref, err))
 		}
 	}
-}
-
-func (t *Target) dropKnownFiles(m *manifest) {
-	sums := make([]string, len(m.files))
-	for i, f := range m.files {
-		sums[i] = f.Checksum
-	}
-	t.checksums.dropKnown(sums)
 }
 
 // dropNulls removes null values from a manifest that the server refused. It reports

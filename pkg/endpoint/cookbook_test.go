@@ -399,26 +399,34 @@ func TestManyFilesUseSeveralSandboxes(t *testing.T) {
 	}
 }
 
+// filesWith returns files with checksums.
+func filesWith(sums ...string) (files []object.File) {
+	for _, s := range sums {
+		files = append(files, object.File{Checksum: s})
+	}
+	return files
+}
+
 func TestChecksumsAreClaimedOnce(t *testing.T) {
 	c := newChecksums()
 	claim := func(want []string, wait bool, sums ...string) <-chan struct{} {
 		t.Helper()
-		mine, sent := c.claim(sums)
-		if !slices.Equal(mine, want) || (sent != nil) != wait {
+		mine, sent := c.claim(filesWith(sums...))
+		if !slices.Equal(mine, filesWith(want...)) || (sent != nil) != wait {
 			t.Errorf("claimed %q of %q, wait %v; want %q, %v", mine, sums, sent != nil, want, wait)
 		}
 		return sent
 	}
 	claim([]string{"a", "b"}, false, "a", "b")
 	sent := claim([]string{"c"}, true, "b", "c")
-	c.release([]string{"c"}, true)
+	c.release(filesWith("c"), true)
 	<-sent
 	claim(nil, true, "b", "c")
-	c.release([]string{"a", "b"}, false)
+	c.release(filesWith("a", "b"), false)
 	claim([]string{"a", "b"}, false, "a", "b", "c")
-	c.release([]string{"a", "b"}, true)
+	c.release(filesWith("a", "b"), true)
 	claim(nil, false, "a", "b", "c")
-	c.dropKnown([]string{"a"})
+	c.dropKnown(filesWith("a"))
 	claim([]string{"a"}, false, "a", "b")
 }
 

@@ -12,15 +12,10 @@ import (
 	"chefsync/pkg/replication"
 )
 
-// side is the organization of a source or target.
-type side struct {
-	org *chef.Org
-}
-
 // wrapError converts an error of the client to a *fault.Error. It returns other
 // errors unchanged, also those that are a *fault.Error, such as an error of the
 // primary during an upload to the replica.
-func (s side) wrapError(op string, ref object.Ref, err error) error {
+func (s *Source) wrapError(op string, ref object.Ref, err error) error {
 	var known *fault.Error
 	var e *chef.Error
 	if errors.As(err, &known) || !errors.As(err, &e) {
@@ -38,7 +33,7 @@ func (s side) wrapError(op string, ref object.Ref, err error) error {
 
 // wrapWriteError is wrapError for writes: there, a 404 is about the parent of the object,
 // such as its data bag, and must not be treated as the object's absence.
-func (s side) wrapWriteError(op string, ref object.Ref, err error) error {
+func (s *Source) wrapWriteError(op string, ref object.Ref, err error) error {
 	failed := s.wrapError(op, ref, err)
 	var known, e *fault.Error
 	if !errors.As(err, &known) && errors.As(failed, &e) && e.Class == fault.Absent {
@@ -48,13 +43,13 @@ func (s side) wrapWriteError(op string, ref object.Ref, err error) error {
 }
 
 // newError returns an error that was found without a request.
-func (s side) newError(op string, ref object.Ref, class fault.Class, hint, format string, args ...any) error {
+func (s *Source) newError(op string, ref object.Ref, class fault.Class, hint, format string, args ...any) error {
 	return &fault.Error{Op: op, Object: ref, Server: s.org.Client().Name(), Class: class, Hint: hint, Err: fmt.Errorf(format, args...)}
 }
 
 // createRefusedError returns the error of a create that the server refuses for the whole
 // container: it concerns the pair, not each object.
-func (s side) createRefusedError(kind object.Kind, container string, err error) error {
+func (s *Source) createRefusedError(kind object.Kind, container string, err error) error {
 	c, org := s.org.Client(), s.org.Name()
 	text := fmt.Sprintf("user %s has no create permission on the container %s of organization %s (403)", c.User(), container, org)
 	return &fault.Error{Op: "create in", Object: object.Ref{Kind: kind}, Server: c.Name(), Class: fault.Denied,

@@ -69,15 +69,15 @@ func decodeNamed[T any](name string, body []byte) (named map[string]T, ok bool) 
 
 // ListBindings returns the revision that each object of a kind binds, such as each policy
 // in a policy group, in one request. Nothing else of these objects can change.
-func (r *reader) ListBindings(ctx context.Context, kind object.Kind) (map[object.Ref]string, error) {
+func (s *Source) ListBindings(ctx context.Context, kind object.Kind) (map[object.Ref]string, error) {
 	all := object.Scope{Kind: kind}
-	a, err := r.org.Do(ctx, http.MethodGet, listPath(all), nil)
+	a, err := s.org.Do(ctx, http.MethodGet, listPath(all), nil)
 	if err != nil {
-		return nil, r.wrapError("list", object.Ref(all), err)
+		return nil, s.wrapError("list", object.Ref(all), err)
 	}
 	bound, ok := decodeBindings(all, a.Body)
 	if !ok {
-		return nil, r.foreignAnswer("list", object.Ref(all))
+		return nil, s.foreignAnswer("list", object.Ref(all))
 	}
 	maps.DeleteFunc(bound, func(ref object.Ref, _ string) bool { return !validRef(ref) })
 	return bound, nil

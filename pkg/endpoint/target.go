@@ -17,7 +17,7 @@ import (
 
 // Target reads and writes an organization of a replica.
 type Target struct {
-	reader
+	Source
 	uploads   chan struct{} // transfers under way
 	checksums *checksums
 	// overwrites lets one cookbook version at a time replace what the server has. Of
@@ -38,7 +38,7 @@ func NewTarget(org *chef.Org, o TargetOptions) *Target {
 	if o.Uploads <= 0 {
 		o.Uploads = min(8, org.Client().Concurrency())
 	}
-	return &Target{reader: newReader(org, o.Log), checksums: newChecksums(),
+	return &Target{Source: *NewSource(org, o.Log), checksums: newChecksums(),
 		uploads: make(chan struct{}, o.Uploads), overwrites: make(chan struct{}, 1)}
 }
 

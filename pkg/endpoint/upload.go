@@ -14,17 +14,13 @@ import (
 )
 
 // uploadFiles uploads the files that the server lacks, with one sandbox for each chunk of
-// checksums, and waits for those that other calls are sending.
+// them, and waits for those that other calls are sending.
 func (t *Target) uploadFiles(ctx context.Context, kind object.Kind, files []object.File, content replication.Content) error {
-	sums, byChecksum := make([]string, len(files)), make(map[string]object.File, len(files))
-	for i, f := range files {
-		sums[i], byChecksum[f.Checksum] = f.Checksum, f
-	}
 	for {
-		mine, sent := t.checksums.claim(sums)
+		mine, sent := t.checksums.claim(files)
 		switch {
 		case len(mine) > 0:
-			if err := t.uploadClaimed(ctx, kind, mine, byChecksum, content); err != nil {
+			if err := t.uploadClaimed(ctx, kind, mine, content); err != nil {
 				return err
 			}
 		case sent == nil:
@@ -39,27 +35,19 @@ func (t *Target) uploadFiles(ctx context.Context, kind object.Kind, files []obje
 	}
 }
 
-// uploadClaimed uploads claimed content and releases it.
-func (t *Target) uploadClaimed(ctx context.Context, kind object.Kind, sums []string, byChecksum map[string]object.File,
-	content replication.Content,
-) error {
-	for len(sums) > 0 {
-		chunk := sums[:min(chef.SandboxChunk, len(sums))]
-		files := make([]object.File, len(chunk))
-		for i, s := range chunk {
-			files[i] = byChecksum[s]
-		}
-		err := t.uploadChunk(ctx, files, content, 0)
-		if err != nil {
-			t.checksums.release(sums, false)
-			var refused *sandboxError
-			if errors.As(err, &refused) && chef.KindOf(err) == chef.KindPermission {
-				return t.createRefusedError(kind, "sandboxes", refused.err)
+// uploadClaimed uploads claimed files and releases them.
+func (t *Target) uploadClaimed(ctx context.Context, kind object.Kind, files []object.File, content replication.Content) error {
+	for len(files) > 0 {
+		chunk := files[:min(chef.SandboxChunk, len(files))]
+		if err := t.uploadChunk(ctx, chunk, content, 0); err != nil {
+			t.checksums.release(files, false)
+			if isOf(err, chef.OpCreateSandbox) && chef.KindOf(err) == chef.KindPermission {
+				return t.createRefusedError(kind, "sandboxes", err)
 			}
 			return err
 		}
 		t.checksums.release(chunk, true)
-		sums = sums[len(chunk):]
+		files = files[len(chunk):]
 	}
 	return nil
 }
@@ -68,8 +56,7 @@ func (t *Target) uploadClaimed(ctx context.Context, kind object.Kind, sums []str
 const maxRounds = 12
 
 // uploadChunk uploads files with one sandbox. If its upload URLs expire first, it splits
-// the chunk: files that aren't committed must be sent again, so a sandbox must be
-// complete within chef.UploadTime.
+// the chunk: files that aren't committed must be sent again.
 func (t *Target) uploadChunk(ctx context.Context, files []object.File, content replication.Content, round int) error {
 	_, err := t.fillSandbox(ctx, files, content)
 	var known *fault.Error // of the content: an error of the primary, which another sandbox doesn't solve
@@ -89,26 +76,17 @@ func (t *Target) uploadChunk(ctx context.Context, files []object.File, content r
 	return err
 }
 
-// sandboxError means that the server did not open a sandbox.
-type sandboxError struct{ err error }
+// isOf reports whether an error is of one operation of the client.
+func isOf(err error, op string) bool {
+	var e *chef.Error
+	return errors.As(err, &e) && e.Op == op
+}
 
-func (e *sandboxError) Error() string { return e.err.Error() }
-func (e *sandboxError) Unwrap() error { return e.err }
-
-// commitError means that the server did not accept a sandbox; another one may succeed.
-type commitError struct{ err error }
-
-func (e *commitError) Error() string { return e.err.Error() }
-func (e *commitError) Unwrap() error { return e.err }
-
+// isCommit reports whether the server did not accept a sandbox, and may accept another one.
 func isCommit(err error) bool {
-	var c *commitError
-	if !errors.As(err, &c) {
-		return false
-	}
 	switch chef.KindOf(err) {
 	case chef.KindAbsent, chef.KindInvalid, chef.KindUnavailable, chef.KindMissingChecksum:
-		return true
+		return isOf(err, chef.OpCommitSandbox)
 	}
 	return false
 }
@@ -117,21 +95,21 @@ func isCommit(err error) bool {
 // row for the checksum, whether or not its file store has the content
 // (docs/chef-server-api.md §3.5).
 func (t *Target) Reupload(ctx context.Context, file object.File, content replication.Content) (taken bool, err error) {
-	sums := []string{file.Checksum}
-	t.checksums.dropKnown(sums)
-	for mine, sent := t.checksums.claim(sums); len(mine) == 0; mine, sent = t.checksums.claim(sums) {
+	files := []object.File{file}
+	t.checksums.dropKnown(files)
+	for mine, sent := t.checksums.claim(files); len(mine) == 0; mine, sent = t.checksums.claim(files) {
 		select {
 		case <-sent:
-			t.checksums.dropKnown(sums)
+			t.checksums.dropKnown(files)
 		case <-ctx.Done():
 			return false, context.Cause(ctx)
 		}
 	}
-	sent, err := t.fillSandbox(ctx, []object.File{file}, content)
+	sent, err := t.fillSandbox(ctx, files, content)
 	if isCommit(err) {
-		sent, err = t.fillSandbox(ctx, []object.File{file}, content)
+		sent, err = t.fillSandbox(ctx, files, content)
 	}
-	t.checksums.release(sums, err == nil)
+	t.checksums.release(files, err == nil)
 	return sent > 0, t.wrapWriteError("upload "+file.Path+" again", object.Ref{}, err)
 }
 
@@ -145,13 +123,13 @@ func (t *Target) fillSandbox(ctx context.Context, files []object.File, content r
 	}
 	box, err := t.org.CreateSandbox(ctx, sums)
 	if err != nil {
-		return 0, &sandboxError{err}
+		return 0, err
 	}
 	if err := t.sendFiles(ctx, box.Uploads, byChecksum, content); err != nil {
 		return 0, err
 	}
 	if err := t.org.CommitSandbox(ctx, box.ID); err != nil {
-		return 0, &commitError{err}
+		return 0, err
 	}
 	return len(box.Uploads), nil
 }
