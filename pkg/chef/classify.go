@@ -89,7 +89,7 @@ func (c *Client) checkSuccess(r *request, p *reply) *Error {
 		return c.replyError(r, p, KindForeign, "the answer lacks the header X-Ops-Server-API-Version ("+describeBody(p.body)+")")
 	}
 	if len(p.body) == 0 {
-		if p.status == http.StatusOK && !r.emptyOK {
+		if p.status == http.StatusOK {
 			return c.replyError(r, p, KindForeign, "an empty answer; the server doesn't know this path")
 		}
 		return nil

@@ -1,11 +1,11 @@
 package chef
 
 import (
+	"cmp"
 	"crypto/rsa"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
-	"fmt"
 	"log/slog"
 	"math/rand/v2"
 	"net"
@@ -31,12 +31,10 @@ type Config struct {
 	CA       []byte // PEM bundle, trusted besides the system's
 	Insecure bool   // don't verify the server's certificate
 
-	MaxAPIVersion *int // highest Chef Server API version to use; default 2
 	// Concurrency is the most requests in flight, those for cookbook files included; default
 	// 10. Fewer are sent while the server answers that it is overloaded, or slower than
 	// before.
 	Concurrency int
-	MaxBody     int64 // largest answer to read, in bytes; default 64 MiB
 	// ConnectTimeout bounds the connection to the server, and the TLS handshake
 	// after it; default 5 s.
 	ConnectTimeout time.Duration
@@ -110,14 +108,7 @@ func New(cfg Config) (*Client, error) {
 	if cfg.Key == nil {
 		return nil, errors.New("no private key given")
 	}
-	maxVersion := 2
-	if cfg.MaxAPIVersion != nil {
-		maxVersion = *cfg.MaxAPIVersion
-	}
-	if maxVersion < 0 || maxVersion > 2 {
-		return nil, fmt.Errorf("the highest API version must be 0, 1 or 2, not %d", maxVersion)
-	}
-	concurrency := orDefault(cfg.Concurrency, 10)
+	concurrency := cmp.Or(cfg.Concurrency, 10)
 	files := newFileHosts(base, cfg.FileHosts)
 	transport := cfg.Transport
 	if transport == nil {
@@ -133,13 +124,13 @@ func New(cfg Config) (*Client, error) {
 		http: &http.Client{Transport: transport,
 			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }},
 		limiter: newLimiter(concurrency), fileLimiter: newLimiter(concurrency),
-		maxBody: orDefault(cfg.MaxBody, 64<<20),
-		connect: orDefault(cfg.ConnectTimeout, DefaultConnectTimeout), response: orDefault(cfg.ResponseTimeout, DefaultResponseTimeout),
+		maxBody: 64 << 20,
+		connect: cmp.Or(cfg.ConnectTimeout, DefaultConnectTimeout), response: cmp.Or(cfg.ResponseTimeout, DefaultResponseTimeout),
 		breaker: cfg.Breaker, files: files,
-		retry: RetryPolicy{Attempts: orDefault(cfg.Retry.Attempts, 4), Base: orDefault(cfg.Retry.Base, 500*time.Millisecond),
-			Max: orDefault(cfg.Retry.Max, 10*time.Second)},
+		retry: RetryPolicy{Attempts: cmp.Or(cfg.Retry.Attempts, 4), Base: cmp.Or(cfg.Retry.Base, 500*time.Millisecond),
+			Max: cmp.Or(cfg.Retry.Max, 10*time.Second)},
 		now: cfg.Now, jitter: rand.Float64, log: cfg.Log, patterns: newPatterns(),
-		state: newNegotiation(maxVersion),
+		state: newNegotiation(),
 	}
 	if c.name == "" {
 		c.name = base.Host
@@ -192,7 +183,7 @@ func parseBase(s string) (*url.URL, error) {
 }
 
 func newTransport(cfg Config, concurrency int, files *fileHosts) (*http.Transport, error) {
-	connect := orDefault(cfg.ConnectTimeout, DefaultConnectTimeout)
+	connect := cmp.Or(cfg.ConnectTimeout, DefaultConnectTimeout)
 	tlsConfig := &tls.Config{MinVersion: tls.VersionTLS12, InsecureSkipVerify: cfg.Insecure}
 	if len(cfg.CA) > 0 {
 		pool, err := x509.SystemCertPool()
@@ -216,11 +207,4 @@ func newTransport(cfg Config, concurrency int, files *fileHosts) (*http.Transpor
 		MaxIdleConnsPerHost:   concurrency,
 		ExpectContinueTimeout: time.Second,
 	}, nil
-}
-
-func orDefault[T int | int64 | time.Duration](v, otherwise T) T {
-	if v <= 0 {
-		return otherwise
-	}
-	return v
 }

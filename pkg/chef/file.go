@@ -21,15 +21,11 @@ func (c *Client) OpenFile(ctx context.Context, fileURL string) (content io.ReadC
 	if err != nil {
 		return nil, 0, err
 	}
-	_, err = c.withRetries(ctx, r, func(ctx context.Context) (*Answer, *Error) {
-		var e *Error
+	err = c.withRetries(ctx, r, func() (e *Error) {
 		content, size, e = c.openFileOnce(ctx, r)
-		return &Answer{}, e
+		return e
 	})
-	if err != nil {
-		return nil, 0, err
-	}
-	return content, size, nil
+	return content, size, err
 }
 
 func (c *Client) openFileOnce(ctx context.Context, r *request) (io.ReadCloser, int64, *Error) {

@@ -63,7 +63,7 @@ func (c *Client) ping(ctx context.Context) *Error {
 // Check checks whether the server answers requests that are signed as ours, with one
 // small object that each organization has. Whether it may be read doesn't matter.
 func (o *Org) Check(ctx context.Context) error {
-	_, err := o.do(ctx, &request{op: "check", method: http.MethodGet, path: "/environments/_default", probe: true})
+	_, err := o.do(ctx, &request{op: "check", method: http.MethodGet, path: "/environments/_default", probe: true, attempts: 2})
 	switch KindOf(err) {
 	case KindAbsent, KindOrgMissing, KindNotMember, KindPermission:
 		return nil // the Chef Server has authenticated the request

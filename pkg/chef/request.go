@@ -26,22 +26,13 @@ type request struct {
 	body   []byte
 	url    *url.URL // the base URL
 
-	probe       bool                           // checks whether the server answers: tried twice, with a short timeout
-	file        bool                           // goes to a file store; url is that of the file
-	header      http.Header                    // of a file, besides those of all files
-	size        int64                          // of the file to upload
-	emptyOK     bool                           // a 200 without a body is a success
-	retryPolicy func(*Error, bool) retryAction // overrides which failures are retried
+	probe        bool        // checks whether the server answers, with a short timeout
+	attempts     int         // at most, if that is less than the policy's
+	retryInvalid bool        // a 400 may go away
+	file         bool        // goes to a file store; url is that of the file
+	header       http.Header // of a file, besides those of all files
+	size         int64       // of the file to upload
 }
-
-// retryAction is what to do after a failed attempt.
-type retryAction int
-
-const (
-	giveUp retryAction = iota
-	retryRequest
-	treatAsSuccess // the failure shows that an earlier attempt had succeeded
-)
 
 // displayPath returns the path for messages.
 func (r *request) displayPath() string { return cleanText(r.path, maxText) }
@@ -126,7 +117,12 @@ func (c *Client) do(ctx context.Context, r *request) (*Answer, error) {
 			return nil, err
 		}
 	}
-	return c.withRetries(ctx, r, func(ctx context.Context) (*Answer, *Error) { return c.attemptRequest(ctx, r) })
+	var a *Answer
+	err := c.withRetries(ctx, r, func() (e *Error) {
+		a, e = c.attemptRequest(ctx, r)
+		return e
+	})
+	return a, err
 }
 
 // attemptRequest makes one attempt, with the negotiation that it needs.
@@ -318,15 +314,7 @@ func (c *Client) addHeaders(req *http.Request) {
 
 // origin returns scheme, host and port of a URL, for comparison.
 func origin(u *url.URL) string {
-	port := u.Port()
-	switch {
-	case port != "":
-	case u.Scheme == "https":
-		port = "443"
-	default:
-		port = "80"
-	}
-	return u.Scheme + "://" + net.JoinHostPort(normalizeHost(u.Hostname()), port)
+	return u.Scheme + "://" + net.JoinHostPort(normalizeHost(u.Hostname()), portOf(u))
 }
 
 // exactURL returns a URL whose path is sent exactly as given.

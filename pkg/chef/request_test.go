@@ -95,10 +95,11 @@ func TestRedirectsAreNotFollowed(t *testing.T) {
 
 func TestLargeAnswersAreRefused(t *testing.T) {
 	body := `{"a":"` + strings.Repeat("x", 1000) + `"}`
-	c := newTestClient(t, answerInOrder(erchefAnswer(200, body)), func(c *Config) { c.MaxBody = 1000 })
+	c := newTestClient(t, answerInOrder(erchefAnswer(200, body)))
+	c.maxBody = 1000
 	_, err := c.Org("acme").Do(context.Background(), "GET", "/roles", nil)
 	wantKind(t, err, KindTooLarge)
-	c = newTestClient(t, answerInOrder(erchefAnswer(200, body)), func(c *Config) { c.MaxBody = int64(len(body)) })
+	c.maxBody = int64(len(body))
 	if _, err := c.Org("acme").Do(context.Background(), "GET", "/roles", nil); err != nil {
 		t.Error(err)
 	}
@@ -135,7 +136,6 @@ func TestConcurrencyIsBounded(t *testing.T) {
 }
 
 func TestConfigurationMistakesAreNamed(t *testing.T) {
-	three := 3
 	for name, c := range map[string]struct {
 		change func(*Config)
 		want   string
@@ -149,7 +149,6 @@ func TestConfigurationMistakesAreNamed(t *testing.T) {
 		"no user":      {func(c *Config) { c.User = "" }, "user name"},
 		"line feed":    {func(c *Config) { c.User = "a\nb" }, "user name"},
 		"no key":       {func(c *Config) { c.Key = nil }, "private key"},
-		"version":      {func(c *Config) { c.MaxAPIVersion = &three }, "0, 1 or 2"},
 		"CA":           {func(c *Config) { c.CA = []byte("x") }, "certificate"},
 	} {
 		cfg := Config{URL: "https://chef.example.com", User: "u", Key: testKey()}

@@ -3,45 +3,33 @@ package chef
 import (
 	"context"
 	"errors"
+	"net/http"
 	"time"
 )
 
 // withRetries repeats an attempt as the retry policy allows.
-func (c *Client) withRetries(ctx context.Context, r *request, attempt func(context.Context) (*Answer, *Error)) (*Answer, error) {
+func (c *Client) withRetries(ctx context.Context, r *request, attempt func() *Error) error {
 	unsure, most := false, c.retry.Attempts
-	if r.probe {
-		most = min(most, 2)
+	if r.attempts > 0 {
+		most = min(most, r.attempts)
 	}
 	for n := 1; ; n++ {
-		a, e := attempt(ctx)
+		e := attempt()
 		if e == nil {
-			return a, nil
-		}
-		verdict := r.retryDecision(e, unsure)
-		if verdict == treatAsSuccess {
-			return &Answer{Status: e.Status}, nil
+			return nil
 		}
 		unsure = unsure || !r.isRead() && mayHaveTakenEffect(e)
 		e.Attempts, e.Unsure = n, unsure
-		if verdict != retryRequest || n >= most || !c.waitBeforeRetry(ctx, n, e) {
-			return nil, e
+		if !r.canRetry(e) || n >= most || !c.waitBeforeRetry(ctx, n, e) {
+			return e
 		}
 	}
 }
 
-// retryDecision returns what to do after a failure; unsure reports whether an earlier
-// attempt may have taken effect.
-func (r *request) retryDecision(e *Error, unsure bool) retryAction {
-	if e.notSent {
-		return giveUp
-	}
-	if r.retryPolicy != nil {
-		return r.retryPolicy(e, unsure)
-	}
-	if e.Kind.isTransient() {
-		return retryRequest
-	}
-	return giveUp
+// canRetry reports whether a request that failed may succeed when it is sent again.
+func (r *request) canRetry(e *Error) bool {
+	invalid := e.Status == http.StatusBadRequest && e.Kind != KindForeign
+	return !e.notSent && (e.Kind.isTransient() || r.retryInvalid && invalid)
 }
 
 // mayHaveTakenEffect reports whether the server may have executed a request that
@@ -81,18 +69,18 @@ func (c *Client) waitBeforeRetry(ctx context.Context, n int, e *Error) bool {
 // answer that isn't a fault of the server.
 func (c *Client) sendAtVersion(ctx context.Context, r *request, version int) (*reply, error) {
 	var got *reply
-	_, err := c.withRetries(ctx, r, func(ctx context.Context) (*Answer, *Error) {
+	err := c.withRetries(ctx, r, func() *Error {
 		proto, _ := c.state.currentProtocol()
 		p, e := c.roundTrip(ctx, r, version, proto)
 		if e != nil {
-			return nil, e
+			return e
 		}
 		// A fault of the Chef Server itself names the versions, too.
 		if e := c.classifyReply(r, p); e != nil && e.Kind.isTransient() && !p.fromChefServer() {
-			return nil, e
+			return e
 		}
 		got = p
-		return &Answer{}, nil
+		return nil
 	})
 	return got, err
 }

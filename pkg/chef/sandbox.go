@@ -97,20 +97,16 @@ func decodeSandbox(body []byte, sums []string) (*Sandbox, error) {
 // committed sandbox is gone, so an absent one after a lost answer is success
 // (docs/chef-server-api.md §3.5).
 func (o *Org) CommitSandbox(ctx context.Context, id string) error {
-	r := &request{op: OpCommitSandbox, method: http.MethodPut, path: "/sandboxes/" + id, body: []byte(`{"is_completed":true}`)}
+	r := &request{op: OpCommitSandbox, method: http.MethodPut, path: "/sandboxes/" + id, body: []byte(`{"is_completed":true}`),
+		retryInvalid: true}
 	if !ValidName(id) {
 		return o.c.newError(r, KindRequest, "this isn't the id of a sandbox")
 	}
-	r.retryPolicy = func(e *Error, unsure bool) retryAction {
-		switch {
-		case e.Kind == KindAbsent && unsure:
-			return treatAsSuccess
-		case e.Kind.isTransient(), e.Status == http.StatusBadRequest && e.Kind != KindForeign:
-			return retryRequest
-		}
-		return giveUp
-	}
 	_, err := o.do(ctx, r)
+	var e *Error
+	if errors.As(err, &e) && e.Kind == KindAbsent && e.Unsure {
+		return nil
+	}
 	return err
 }
 

@@ -25,15 +25,8 @@ type SearchPage struct {
 // fails is tried once more and no oftener: callers can do without it.
 func (o *Org) Search(ctx context.Context, index, query string, start, rows int) (*SearchPage, error) {
 	q := strings.NewReplacer(" ", "%20", `\`, "%5C").Replace(query)
-	r := &request{op: "search", method: http.MethodGet, path: fmt.Sprintf("/search/%s?q=%s&rows=%d&start=%d", index, q, rows, start)}
-	failed := false
-	r.retryPolicy = func(e *Error, _ bool) retryAction {
-		if failed || !e.Kind.isTransient() {
-			return giveUp
-		}
-		failed = true
-		return retryRequest
-	}
+	r := &request{op: "search", method: http.MethodGet, path: fmt.Sprintf("/search/%s?q=%s&rows=%d&start=%d", index, q, rows, start),
+		attempts: 2}
 	a, err := o.do(ctx, r)
 	if err != nil {
 		return nil, err

@@ -27,7 +27,7 @@ func (c *Client) UploadFile(ctx context.Context, fileURL, checksum string, size 
 	r.size = size
 	r.header.Set("Content-Type", "application/x-binary")
 	r.header.Set("Content-MD5", base64.StdEncoding.EncodeToString(sum))
-	_, err = c.withRetries(ctx, r, func(ctx context.Context) (*Answer, *Error) { return &Answer{}, c.uploadOnce(ctx, r, open) })
+	err = c.withRetries(ctx, r, func() *Error { return c.uploadOnce(ctx, r, open) })
 	var e *Error
 	if errors.As(err, &e) && e.Kind == KindRequest && e.Err != nil {
 		return e.Err // the content's own

@@ -12,11 +12,13 @@ import (
 // negotiate is the operation that asks a server for its versions.
 const negotiate = "negotiate"
 
+// maxAPIVersion is the highest Chef Server API version that this package knows.
+const maxAPIVersion = 2
+
 // negotiation holds the API version and signing protocol that a server accepts, and what it
 // says of its license.
 type negotiation struct {
 	mu             sync.Mutex
-	limit          int // highest API version to use
 	version        int
 	versionKnown   bool // version comes from the server
 	proto          protocol
@@ -27,8 +29,8 @@ type negotiation struct {
 	probing chan struct{} // holds one value while a request negotiates
 }
 
-func newNegotiation(limit int) *negotiation {
-	return &negotiation{limit: limit, version: limit, proto: protocol13, probing: make(chan struct{}, 1)}
+func newNegotiation() *negotiation {
+	return &negotiation{version: maxAPIVersion, proto: protocol13, probing: make(chan struct{}, 1)}
 }
 
 func (n *negotiation) currentVersion() (version int, known bool) {
@@ -96,12 +98,11 @@ func (c *Client) observeVersion(p *reply) (version int, named bool, err error) {
 	if !r.ok {
 		return p.version, false, nil
 	}
-	n := c.state
-	if r.min > n.limit {
-		return 0, true, fmt.Errorf("the server supports API versions %d to %d, this program at most %d", r.min, r.max, n.limit)
+	if r.min > maxAPIVersion {
+		return 0, true, fmt.Errorf("the server supports API versions %d to %d, this program at most %d", r.min, r.max, maxAPIVersion)
 	}
-	version = min(r.max, n.limit)
-	n.setVersion(version)
+	version = min(r.max, maxAPIVersion)
+	c.state.setVersion(version)
 	return version, true, nil
 }
 
@@ -134,7 +135,7 @@ func (c *Client) negotiateVersion(ctx context.Context) error {
 		return nil
 	}
 	var last *Error
-	for v := c.state.limit; v >= 0; v-- {
+	for v := maxAPIVersion; v >= 0; v-- {
 		p, err := c.sendAtVersion(ctx, r, v)
 		if err != nil {
 			return err
