@@ -7,7 +7,6 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"errors"
-	"fmt"
 
 	"chefsync/pkg/chef"
 )
@@ -45,10 +44,7 @@ func (r *runner) findPrincipals(ctx context.Context, who *chef.Org) ([]principal
 
 // ensureActor finds or creates the user or client that owns the key.
 func (r *runner) ensureActor(ctx context.Context) error {
-	who := r.caller
-	if who == nil {
-		who = r.sync
-	}
+	who := r.asker()
 	if who.Client().Orgless() {
 		return nil
 	}
@@ -215,16 +211,13 @@ func (r *runner) inviteUser(ctx context.Context, what string) error {
 		return r.wrapError(r.caller, "invite "+r.Name, err, "")
 	}
 	requests := "/users/" + r.Name + "/association_requests"
-	answer, err := r.sync.Client().Do(ctx, "GET", requests, nil)
-	if err != nil {
-		return r.wrapError(r.sync, "look for the invitation", err, "")
-	}
-	var open []struct {
+	type invitation struct {
 		ID  string `json:"id"`
 		Org string `json:"orgname"`
 	}
-	if err := json.Unmarshal(answer.Body, &open); err != nil {
-		return r.wrapError(r.sync, "look for the invitation", fmt.Errorf("the answer isn't a list of invitations: %w", err), "")
+	open, err := getJSON[[]invitation](ctx, r.sync.Client(), requests)
+	if err != nil {
+		return r.wrapError(r.sync, "look for the invitation", err, "")
 	}
 	for _, o := range open {
 		if o.Org != r.Org {

@@ -84,21 +84,9 @@ func publicPEM(key *rsa.PrivateKey) string {
 	return string(pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: der}))
 }
 
-// samePublic reports whether a public key in PEM form, PKIX or PKCS#1, or in a
-// certificate, belongs to a private key.
+// samePublic reports whether a public key in PEM form, or in a certificate, belongs to a
+// private key.
 func samePublic(key *rsa.PrivateKey, text string) bool {
-	block, _ := pem.Decode([]byte(text))
-	if block == nil {
-		return false
-	}
-	if pub, err := x509.ParsePKCS1PublicKey(block.Bytes); err == nil {
-		return key.PublicKey.Equal(pub)
-	}
-	if pub, err := x509.ParsePKIXPublicKey(block.Bytes); err == nil {
-		return key.PublicKey.Equal(pub)
-	}
-	if cert, err := x509.ParseCertificate(block.Bytes); err == nil {
-		return key.PublicKey.Equal(cert.PublicKey)
-	}
-	return false
+	public, err := chef.ParsePublicKey([]byte(text))
+	return err == nil && key.PublicKey.Equal(public)
 }

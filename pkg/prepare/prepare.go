@@ -7,9 +7,11 @@ package prepare
 import (
 	"context"
 	"crypto/rsa"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
+	"net/http"
 	"slices"
 	"strings"
 
@@ -26,14 +28,6 @@ const (
 	Primary Side = "primary" // is read
 	Replica Side = "replica" // is written
 )
-
-// ParseSide returns the side of a name.
-func ParseSide(s string) (Side, error) {
-	if s != string(Primary) && s != string(Replica) {
-		return "", fmt.Errorf("%q is not a side: expected primary or replica", s)
-	}
-	return Side(s), nil
-}
 
 // Actor is the type of the principal that signs the requests of replication.
 type Actor string
@@ -230,12 +224,17 @@ func (r *runner) connectWith(key *rsa.PrivateKey) error {
 	return nil
 }
 
+// asker returns who asks what the actor may not be able to: the caller, if there is one.
+func (r *runner) asker() *chef.Org {
+	if r.caller != nil {
+		return r.caller
+	}
+	return r.sync
+}
+
 // ensureOrg checks that the organization exists. It never creates it.
 func (r *runner) ensureOrg(ctx context.Context) error {
-	who := r.caller
-	if who == nil {
-		who = r.sync
-	}
+	who := r.asker()
 	if who == nil {
 		return r.localError("read the organization", errors.New("no key to sign requests with"), "give the user and key of an admin")
 	}
@@ -291,13 +290,20 @@ func (r *runner) localError(op string, err error, hint string) error {
 }
 
 // hasKind reports whether an error is of one of the kinds.
-func hasKind(err error, kinds ...chef.Kind) bool {
-	for _, k := range kinds {
-		if err != nil && chef.KindOf(err) == k {
-			return true
-		}
+func hasKind(err error, kinds ...chef.Kind) bool { return slices.Contains(kinds, chef.KindOf(err)) }
+
+// getJSON reads a path of a server or an organization.
+func getJSON[T any](ctx context.Context, who interface {
+	Do(ctx context.Context, method, path string, body []byte) (*chef.Answer, error)
+}, path string) (value T, err error) {
+	answer, err := who.Do(ctx, http.MethodGet, path, nil)
+	if err != nil {
+		return value, err
 	}
-	return false
+	if err := json.Unmarshal(answer.Body, &value); err != nil {
+		return value, fmt.Errorf("the answer has another form than expected: %w", err)
+	}
+	return value, nil
 }
 
 // lastSegment returns the last segment of a URL or path.

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"maps"
 	"slices"
-	"strings"
 
 	"chefsync/pkg/chef"
 )
@@ -113,27 +112,17 @@ func (r *runner) readOwnACLs(ctx context.Context) error {
 		if r.granted[n.collection] {
 			continue
 		}
-		answer, err := r.sync.Do(ctx, "GET", "/containers"+n.collection+"/_acl", nil)
-		if hasKind(err, chef.KindPermission) {
+		acl, err := readACL(ctx, r.sync, "/containers"+n.collection+"/_acl")
+		switch {
+		case hasKind(err, chef.KindPermission):
 			return nil // the other ACLs can't be read either
-		}
-		if hasKind(err, chef.KindAbsent, chef.KindForeign) {
+		case hasKind(err, chef.KindAbsent, chef.KindForeign):
 			continue
-		}
-		if err != nil {
+		case chef.KindOf(err) != "": // what isn't an ACL grants nothing
 			return r.wrapError(r.sync, "read the ACL of "+n.collection, err, "")
 		}
-		lists := map[string]ace{}
-		if json.Unmarshal(answer.Body, &lists) != nil {
-			continue
-		}
-		holds := func(perm string) bool {
-			a := lists[perm]
-			return slices.Contains(a.Actors, r.Name) || slices.ContainsFunc(a.Groups, func(g string) bool { return r.isMember(ctx, groups, g) })
-		}
-		if !slices.ContainsFunc(n.perms, func(p string) bool { return !holds(p) }) {
-			r.granted[n.collection] = true
-			r.addStep(Fine, rightsOn(n.collection), "%s", strings.Join(n.perms, ", "))
+		if len(r.lackingPerms(acl, n.perms, func(g string) bool { return r.isMember(ctx, groups, g) })) == 0 {
+			r.addGranted(n.collection, n.perms)
 		}
 	}
 	return nil
@@ -141,27 +130,23 @@ func (r *runner) readOwnACLs(ctx context.Context) error {
 
 // isMember reports whether the actor is in a group, false if it may not read the group.
 func (r *runner) isMember(ctx context.Context, known map[string]bool, group string) bool {
-	if in, ok := known[group]; ok {
-		return in
+	in, ok := known[group]
+	if !ok {
+		m, err := readGroup(ctx, r.sync, group)
+		in = err == nil && slices.Contains(*r.actorList(&m), r.Name)
+		known[group] = in
 	}
-	var m groupMembers
-	known[group] = false
-	answer, err := r.sync.Do(ctx, "GET", "/groups/"+group, nil)
-	if err == nil && json.Unmarshal(answer.Body, &m) == nil {
-		known[group] = slices.Contains(r.actorList(&m), r.Name)
-	}
-	return known[group]
+	return in
 }
 
 // firstName returns the name of an object of a list, for a probe; of environments
 // _default, which can't be deleted.
-func firstName(collection string, body []byte) string {
-	names := map[string]json.RawMessage{}
-	if json.Unmarshal(body, &names) != nil || len(names) == 0 {
-		return ""
-	}
+func firstName(collection string, names map[string]json.RawMessage) string {
 	if _, ok := names["_default"]; ok && collection == "/environments" {
 		return "_default"
+	}
+	if len(names) == 0 {
+		return ""
 	}
 	return slices.Min(slices.Collect(maps.Keys(names)))
 }

@@ -83,14 +83,14 @@ func (r *runner) ensureRights(ctx context.Context) error {
 // findGroups records which of the groups admins and rightsGroup the actor is in.
 func (r *runner) findGroups(ctx context.Context) error {
 	for _, g := range []string{"admins", rightsGroup} {
-		m, err := r.readGroup(ctx, g)
+		m, err := readGroup(ctx, r.caller, g)
 		if hasKind(err, chef.KindAbsent, chef.KindPermission) {
 			continue
 		}
 		if err != nil {
 			return r.wrapError(r.caller, "read the group "+g, err, "")
 		}
-		if slices.Contains(r.actorList(&m), r.Name) {
+		if slices.Contains(*r.actorList(&m), r.Name) {
 			r.groups[g] = true
 			r.addStep(Fine, "group "+g, "%s is a member", r.Name)
 		}
@@ -98,21 +98,19 @@ func (r *runner) findGroups(ctx context.Context) error {
 	return nil
 }
 
-func (r *runner) readGroup(ctx context.Context, g string) (groupMembers, error) {
-	answer, err := r.caller.Do(ctx, "GET", "/groups/"+g, nil)
-	if err != nil {
-		return groupMembers{}, err
-	}
-	var m groupMembers
-	return m, json.Unmarshal(answer.Body, &m)
+// readGroup reads a group. Its lists aren't nil, so that it can be written back.
+func readGroup(ctx context.Context, who *chef.Org, g string) (groupMembers, error) {
+	m, err := getJSON[groupMembers](ctx, who, "/groups/"+g)
+	m.Users, m.Clients, m.Groups = append([]string{}, m.Users...), append([]string{}, m.Clients...), append([]string{}, m.Groups...)
+	return m, err
 }
 
 // actorList returns the list of a group that contains actors of the actor's type.
-func (r *runner) actorList(m *groupMembers) []string {
+func (r *runner) actorList(m *groupMembers) *[]string {
 	if r.report.Actor == Client {
-		return m.Clients
+		return &m.Clients
 	}
-	return m.Users
+	return &m.Users
 }
 
 // joinGroup adds the actor to a group, and creates the group if necessary. A PUT replaces
@@ -125,13 +123,13 @@ func (r *runner) joinGroup(ctx context.Context, g string) error {
 	if !r.canRepair("group "+g, "%s isn't a member", r.Name) {
 		return nil
 	}
-	m, err := r.readGroup(ctx, g)
+	m, err := readGroup(ctx, r.caller, g)
 	if hasKind(err, chef.KindAbsent) {
 		if _, err := r.caller.Do(ctx, "POST", "/groups", mustEncode(map[string]string{"groupname": g})); err != nil &&
 			!hasKind(err, chef.KindExists) {
 			return r.wrapError(r.caller, "create the group "+g, err, "")
 		}
-		m, err = r.readGroup(ctx, g)
+		m, err = readGroup(ctx, r.caller, g)
 	}
 	if err != nil {
 		return r.wrapError(r.caller, "read the group "+g, err, "")
@@ -144,20 +142,16 @@ func (r *runner) joinGroup(ctx context.Context, g string) error {
 			Hint: "run this again; if it happens again, check the group with: knife group show admins",
 			Err:  fmt.Errorf("organization %s: the server shows the group without any members, which can't be right", r.Org)}
 	}
-	if !slices.Contains(r.actorList(&m), r.Name) {
-		list := &m.Users
-		if r.report.Actor == Client {
-			list = &m.Clients
-		}
+	if list := r.actorList(&m); !slices.Contains(*list, r.Name) {
 		*list = append(*list, r.Name)
-		full := map[string][]string{"users": nonNil(m.Users), "clients": nonNil(m.Clients), "groups": nonNil(m.Groups)}
+		full := map[string][]string{"users": m.Users, "clients": m.Clients, "groups": m.Groups}
 		if _, err := r.caller.Do(ctx, "PUT", "/groups/"+g, mustEncode(map[string]any{"groupname": g, "actors": full})); err != nil {
 			return r.wrapError(r.caller, "add "+r.Name+" to the group "+g, err, "")
 		}
-		if m, err = r.readGroup(ctx, g); err != nil {
+		if m, err = readGroup(ctx, r.caller, g); err != nil {
 			return r.wrapError(r.caller, "read the group "+g+" back", err, "")
 		}
-		if !slices.Contains(r.actorList(&m), r.Name) {
+		if !slices.Contains(*r.actorList(&m), r.Name) {
 			return r.wrapError(r.caller, "read the group "+g+" back", fmt.Errorf("%s isn't a member after it was added", r.Name),
 				"run this again; another program may have written the group at the same time")
 		}
@@ -170,7 +164,7 @@ func (r *runner) joinGroup(ctx context.Context, g string) error {
 // ensureACL checks that the actor has permissions on an object, directly or through a
 // group, and grants missing ones to rightsGroup.
 func (r *runner) ensureACL(ctx context.Context, path, what string, perms []string) (changed bool, err error) {
-	lists, err := r.readACL(ctx, path)
+	acl, err := readACL(ctx, r.caller, path)
 	if hasKind(err, chef.KindPermission) {
 		r.addStep(Unknown, what, "%s may not read the ACL", r.caller.Client().User())
 		return false, nil
@@ -178,19 +172,16 @@ func (r *runner) ensureACL(ctx context.Context, path, what string, perms []strin
 	if err != nil {
 		return false, r.wrapError(r.caller, "read "+path, err, "")
 	}
-	var lacking []string
 	for _, p := range perms {
-		if _, ok := lists[p]; !ok { // writing it back would revoke the permission from all who have it
+		if _, ok := acl[p]; !ok { // writing it back would revoke the permission from all who have it
 			return false, r.wrapError(r.caller, "read "+path, fmt.Errorf("the answer isn't an ACL: it lacks %s", p), "run this again")
 		}
-		if !r.hasPermission(lists[p]) {
-			lacking = append(lacking, p)
-		}
 	}
+	inGroup := func(g string) bool { return r.groups[g] }
+	lacking := r.lackingPerms(acl, perms, inGroup)
 	if len(lacking) == 0 {
 		if collection, ok := strings.CutPrefix(path, "/containers"); ok {
-			r.granted[strings.TrimSuffix(collection, "/_acl")] = true
-			r.addStep(Fine, what, "%s", strings.Join(perms, ", "))
+			r.addGranted(strings.TrimSuffix(collection, "/_acl"), perms)
 		}
 		return false, nil
 	}
@@ -200,40 +191,43 @@ func (r *runner) ensureACL(ctx context.Context, path, what string, perms []strin
 	if err := r.joinGroup(ctx, rightsGroup); err != nil {
 		return false, err
 	}
-	for _, p := range lacking {
-		a := lists[p]
-		if r.hasPermission(a) {
-			continue // rightsGroup, which the actor has just joined, has it
-		}
-		a.Groups, a.Actors = append(a.Groups, rightsGroup), nonNil(a.Actors)
+	for _, p := range r.lackingPerms(acl, lacking, inGroup) { // without what the group has that the actor has joined
+		a := acl[p]
+		a.Groups, a.Actors = append(a.Groups, rightsGroup), append([]string{}, a.Actors...)
 		if _, err := r.caller.Do(ctx, "PUT", path+"/"+p, mustEncode(map[string]ace{p: a})); err != nil {
 			return true, r.wrapError(r.caller, "grant "+p+" in "+path, err, "")
 		}
 	}
-	if lists, err = r.readACL(ctx, path); err != nil {
+	if acl, err = readACL(ctx, r.caller, path); err != nil {
 		return true, r.wrapError(r.caller, "read "+path+" back", err, "")
 	}
-	for _, p := range lacking {
-		if !r.hasPermission(lists[p]) {
-			return true, r.wrapError(r.caller, "read "+path+" back", fmt.Errorf("%s isn't granted after it was added", p), "run this again")
-		}
+	if still := r.lackingPerms(acl, lacking, inGroup); len(still) > 0 {
+		return true, r.wrapError(r.caller, "read "+path+" back",
+			fmt.Errorf("%s isn't granted after it was added", strings.Join(still, ", ")), "run this again")
 	}
 	r.addStep(Done, what, "granted %s to the group %s", strings.Join(lacking, ", "), rightsGroup)
 	return true, nil
 }
 
-func (r *runner) readACL(ctx context.Context, path string) (map[string]ace, error) {
-	answer, err := r.caller.Do(ctx, "GET", path, nil)
-	if err != nil {
-		return nil, err
-	}
-	lists := map[string]ace{}
-	return lists, json.Unmarshal(answer.Body, &lists)
+func readACL(ctx context.Context, who *chef.Org, path string) (map[string]ace, error) {
+	return getJSON[map[string]ace](ctx, who, path)
 }
 
-// hasPermission reports whether a list contains the actor or one of its groups.
-func (r *runner) hasPermission(a ace) bool {
-	return slices.Contains(a.Actors, r.Name) || slices.ContainsFunc(a.Groups, func(g string) bool { return r.groups[g] })
+// lackingPerms returns the permissions that an ACL gives the actor neither directly nor
+// through a group.
+func (r *runner) lackingPerms(acl map[string]ace, perms []string, inGroup func(g string) bool) (lacking []string) {
+	for _, p := range perms {
+		if !slices.Contains(acl[p].Actors, r.Name) && !slices.ContainsFunc(acl[p].Groups, inGroup) {
+			lacking = append(lacking, p)
+		}
+	}
+	return lacking
+}
+
+// addGranted records that the actor has all required rights on a collection.
+func (r *runner) addGranted(collection string, perms []string) {
+	r.granted[collection] = true
+	r.addStep(Fine, rightsOn(collection), "%s", strings.Join(perms, ", "))
 }
 
 // rightsOn names a step about the rights on a collection, in the words of the configuration.
@@ -252,16 +246,12 @@ func (r *runner) ensureObjectRights(ctx context.Context) error {
 		perms = []string{"read", "update", "delete"}
 	}
 	for _, collection := range r.replicatedCollections() {
-		answer, err := r.caller.Do(ctx, "GET", collection, nil)
+		names, err := getJSON[map[string]json.RawMessage](ctx, r.caller, collection)
 		if hasKind(err, chef.KindForeign) && isOptional(collection) {
 			continue
 		}
 		if err != nil {
 			return r.wrapError(r.caller, "list "+collection, err, "")
-		}
-		names := map[string]json.RawMessage{}
-		if err := json.Unmarshal(answer.Body, &names); err != nil {
-			return r.wrapError(r.caller, "list "+collection, fmt.Errorf("the answer isn't a list: %w", err), "")
 		}
 		for _, name := range slices.Sorted(maps.Keys(names)) {
 			path := collection + "/" + name
@@ -274,11 +264,4 @@ func (r *runner) ensureObjectRights(ctx context.Context) error {
 		}
 	}
 	return nil
-}
-
-func nonNil(s []string) []string {
-	if s == nil {
-		return []string{}
-	}
-	return s
 }

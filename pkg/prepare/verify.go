@@ -24,7 +24,7 @@ func (r *runner) verifyAccess(ctx context.Context) error {
 	}
 	first := map[string]string{} // name of an object by collection
 	for _, path := range r.replicatedCollections() {
-		answer, err := r.sync.Do(ctx, "GET", path, nil)
+		names, err := getJSON[map[string]json.RawMessage](ctx, r.sync, path)
 		switch {
 		case hasKind(err, chef.KindForeign) && isOptional(path):
 			r.addStep(Unknown, "proof: read "+path, "the server does not serve it")
@@ -32,7 +32,7 @@ func (r *runner) verifyAccess(ctx context.Context) error {
 			return r.addRefusal("read "+path, err)
 		default:
 			r.addStep(Fine, "proof: read "+path, "")
-			first[path] = firstName(path, answer.Body)
+			first[path] = firstName(path, names)
 		}
 	}
 	switch {
@@ -82,36 +82,31 @@ func (r *runner) listActors(ctx context.Context) error {
 		r.report.Organizations = append(r.report.Organizations, r.Org)
 	}
 	if r.report.Actor == User && r.sync != nil {
-		var orgs []struct {
+		type membership struct {
 			Org struct {
 				Name string `json:"name"`
 			} `json:"organization"`
 		}
-		if answer, err := r.sync.Client().Do(ctx, "GET", "/users/"+r.Name+"/organizations", nil); err == nil &&
-			json.Unmarshal(answer.Body, &orgs) == nil {
-			for _, o := range orgs {
-				r.report.Organizations = append(r.report.Organizations, o.Org.Name)
-			}
+		orgs, _ := getJSON[[]membership](ctx, r.sync.Client(), "/users/"+r.Name+"/organizations")
+		for _, o := range orgs {
+			r.report.Organizations = append(r.report.Organizations, o.Org.Name)
 		}
 	}
 	if r.caller == nil || r.caller.Client().Orgless() {
 		return nil
 	}
-	var users []struct {
+	type member struct {
 		User struct {
 			Name string `json:"username"`
 		} `json:"user"`
 	}
-	if answer, err := r.caller.Do(ctx, "GET", "/users", nil); err == nil && json.Unmarshal(answer.Body, &users) == nil {
-		for _, u := range users {
-			r.report.Actors = append(r.report.Actors, "user "+u.User.Name)
-		}
+	users, _ := getJSON[[]member](ctx, r.caller, "/users")
+	for _, u := range users {
+		r.report.Actors = append(r.report.Actors, "user "+u.User.Name)
 	}
-	clients := map[string]json.RawMessage{}
-	if answer, err := r.caller.Do(ctx, "GET", "/clients", nil); err == nil && json.Unmarshal(answer.Body, &clients) == nil {
-		for _, name := range slices.Sorted(maps.Keys(clients)) {
-			r.report.Actors = append(r.report.Actors, "client "+name)
-		}
+	clients, _ := getJSON[map[string]json.RawMessage](ctx, r.caller, "/clients")
+	for _, name := range slices.Sorted(maps.Keys(clients)) {
+		r.report.Actors = append(r.report.Actors, "client "+name)
 	}
 	return nil
 }
