@@ -31,15 +31,12 @@ type properties struct {
 	// collection is the first segment of the kind's paths in the Chef Server API,
 	// and infix the segment between an object's two names, if any.
 	collection, infix string
-	// configName is the kind's word in a configuration, and base the kind that this
-	// word names: bags stand for their items too.
-	configName string
-	base       Kind
-	parent     Kind // of the object that holds the kind's objects
-	binds      Kind // whose revisions the kind's objects name
-	// name and sub are the members of a body that hold the object's two names.
-	name, sub   string
-	hasTwoNames bool
+	configName        string // the kind's word in a configuration
+	parent            Kind   // of the object that holds the kind's objects
+	binds             Kind   // whose revisions the kind's objects name
+	// name and sub are the members of a body that hold the object's two names; sub is ""
+	// for kinds whose objects have one.
+	name, sub string
 	// phase is when the kind is applied: after all kinds with a smaller one, at the
 	// same time as others with the same.
 	phase        int
@@ -75,42 +72,42 @@ type entity struct{ name, parent string }
 // read-only.
 var kindTable = []*properties{
 	{
-		kind: DataBag, collection: "data", configName: "data_bags", base: DataBag, name: "name", isImmutable: true,
+		kind: DataBag, collection: "data", configName: "data_bags", name: "name", isImmutable: true,
 		entities: []entity{{name: "bag"}},
 	},
 	{
-		kind: DataBagItem, collection: "data", configName: "data_bags", base: DataBag, parent: DataBag, sub: "id", hasTwoNames: true,
+		kind: DataBagItem, collection: "data", configName: "data_bags", parent: DataBag, sub: "id",
 		index: perName, phase: 1, entities: []entity{{"item", "bag"}}, canonical: canonical.DataBagItem,
 	},
 	{
-		kind: Role, collection: "roles", configName: "roles", base: Role, name: "name", subresource: "environments", index: "role",
+		kind: Role, collection: "roles", configName: "roles", name: "name", subresource: "environments", index: "role",
 		phase: 1, entities: []entity{{name: "role"}}, canonical: canonical.Role,
 	},
 	{
-		kind: Cookbook, collection: "cookbooks", configName: "cookbooks", base: Cookbook, name: "cookbook_name", sub: "version",
-		hasTwoNames: true, isVersioned: true, hasFiles: true, isSequential: true, frozenMember: "frozen?",
+		kind: Cookbook, collection: "cookbooks", configName: "cookbooks", name: "cookbook_name", sub: "version",
+		isVersioned: true, hasFiles: true, isSequential: true, frozenMember: "frozen?",
 		listQuery: "num_versions=all", views: []string{"_latest", "_recipes"}, phase: 1,
 		entities: []entity{{"version", "cookbook"}}, canonical: canonical.CookbookVersion,
 	},
 	{
-		kind: CookbookArtifact, collection: "cookbook_artifacts", configName: "cookbook_artifacts", base: CookbookArtifact,
-		name: "name", sub: "identifier", hasTwoNames: true, isImmutable: true, hasFiles: true, hasOwnACL: true, isOptional: true,
+		kind: CookbookArtifact, collection: "cookbook_artifacts", configName: "cookbook_artifacts",
+		name: "name", sub: "identifier", isImmutable: true, hasFiles: true, hasOwnACL: true, isOptional: true,
 		isSequential: true, phase: 1, canonical: canonical.CookbookArtifact,
 		entities: []entity{{"cookbook_artifact_version", "cookbook_artifact"}, {name: "cookbook_artifact"}},
 	},
 	{
-		kind: Policy, collection: "policies", infix: "revisions", configName: "policies", base: Policy, name: "name",
-		sub: "revision_id", hasTwoNames: true, isImmutable: true, isOptional: true, isSequential: true, phase: 2,
+		kind: Policy, collection: "policies", infix: "revisions", configName: "policies", name: "name",
+		sub: "revision_id", isImmutable: true, isOptional: true, isSequential: true, phase: 2,
 		entities: []entity{{name: "policy"}}, canonical: canonical.PolicyRevision,
 	},
 	{
-		kind: Environment, collection: "environments", configName: "environments", base: Environment, name: "name",
+		kind: Environment, collection: "environments", configName: "environments", name: "name",
 		reserved: DefaultEnvironment, index: "environment", phase: 2, entities: []entity{{name: "environment"}},
 		canonical: canonical.Environment,
 	},
 	{
-		kind: PolicyGroup, collection: "policy_groups", infix: "policies", configName: "policy_groups", base: PolicyGroup,
-		binds: Policy, sub: "name", hasTwoNames: true, isOptional: true, isSequential: true, phase: 3,
+		kind: PolicyGroup, collection: "policy_groups", infix: "policies", configName: "policy_groups",
+		binds: Policy, sub: "name", isOptional: true, isSequential: true, phase: 3,
 		entities: []entity{{"policy", "policy_group"}, {name: "policy_group"}}, canonical: canonical.PolicyRevision,
 	},
 }
@@ -123,7 +120,7 @@ func (k Kind) properties() *properties {
 			return p
 		}
 	}
-	return &properties{kind: k, collection: string(k), configName: string(k), base: k, name: "name"}
+	return &properties{kind: k, collection: string(k), configName: string(k), name: "name"}
 }
 
 // Kinds returns all kinds in the order in which they are applied to a replica.
@@ -158,7 +155,7 @@ func DefaultKinds() []Kind { return []Kind{Cookbook, Environment, Role, DataBag}
 func ParseKind(word string) Kind {
 	for _, p := range kindTable {
 		if p.collection == word || p.configName == word {
-			return p.base
+			return p.kind.Base()
 		}
 	}
 	return ""

@@ -1,6 +1,7 @@
 package object
 
 import (
+	"cmp"
 	"encoding/json"
 	"slices"
 )
@@ -16,11 +17,11 @@ func (k Kind) ConfigName() string { return k.properties().configName }
 
 // Base returns the kind that configuration and patterns know k by: DataBag for the
 // items of bags.
-func (k Kind) Base() Kind { return k.properties().base }
+func (k Kind) Base() Kind { return cmp.Or(k.Parent(), k) }
 
 // HasTwoNames reports whether it always takes two names to name an object of the
 // kind, such as a cookbook's and its version.
-func (k Kind) HasTwoNames() bool { return k.properties().hasTwoNames }
+func (k Kind) HasTwoNames() bool { return k.properties().sub != "" }
 
 // IsVersioned reports whether the second name of the kind's objects is a version
 // of three numbers.

@@ -36,30 +36,22 @@ func CheckedMetadata() []string {
 // them and goiardi returns what was sent. Nulls that newer servers refuse don't
 // count.
 func CookbookVersion(body []byte) ([]byte, error) {
-	form, err := writeManifest(body, "cookbook_name", "version")
-	if err != nil {
-		return nil, fmt.Errorf("cookbook version: %w", err)
-	}
-	return form, nil
+	return writeForm("cookbook version", body, func(o map[string]any) (map[string]any, error) {
+		return manifestForm(o, "cookbook_name", "version")
+	})
 }
 
 // CookbookArtifact returns the canonical form of a cookbook artifact: that of a
 // cookbook version, with the artifact's name and identifier
 // (docs/chef-server-api.md §5.1).
 func CookbookArtifact(body []byte) ([]byte, error) {
-	form, err := writeManifest(body, "identifier", "name", "version")
-	if err != nil {
-		return nil, fmt.Errorf("cookbook artifact: %w", err)
-	}
-	return form, nil
+	return writeForm("cookbook artifact", body, func(o map[string]any) (map[string]any, error) {
+		return manifestForm(o, "identifier", "name", "version")
+	})
 }
 
-// writeManifest writes what counts of a manifest, with the keys that name it.
-func writeManifest(body []byte, names ...string) ([]byte, error) {
-	o, err := decodeObject(body)
-	if err != nil {
-		return nil, err
-	}
+// manifestForm returns what counts of a manifest, with the keys that name it.
+func manifestForm(o map[string]any, names ...string) (map[string]any, error) {
 	out := map[string]any{"frozen?": false}
 	for _, key := range append(names, "frozen?") {
 		if v, ok := o[key]; ok {
@@ -75,16 +67,13 @@ func writeManifest(body []byte, names ...string) ([]byte, error) {
 	if err == nil {
 		out["metadata"], err = fillMetadata(o)
 	}
-	if err != nil {
-		return nil, err
-	}
 	slices.SortFunc(files, func(a, b file) int { return cmp.Or(bytes.Compare(a.path, b.path), bytes.Compare(a.form, b.form)) })
 	list := make([]any, len(files))
 	for i, f := range files {
 		list[i] = json.RawMessage(f.form)
 	}
 	out["all_files"] = list
-	return appendObject(make([]byte, 0, len(body)), out), nil
+	return out, err
 }
 
 // fillMetadata returns the metadata of a manifest with what servers fill in. A null in a

@@ -122,17 +122,21 @@ func escapedRune(b []byte) rune {
 	return rune(r)
 }
 
-// decodeObject decodes a body that must be an object.
-func decodeObject(body []byte) (map[string]any, error) {
+// writeForm decodes a body that must be an object, such as a role, and writes the
+// canonical form of what change makes of it.
+func writeForm(what string, body []byte, change func(o map[string]any) (map[string]any, error)) ([]byte, error) {
 	v, err := decode(body)
-	if err != nil {
-		return nil, err
-	}
 	o, ok := v.(map[string]any)
-	if !ok {
-		return nil, ErrShape
+	if err == nil && !ok {
+		err = ErrShape
 	}
-	return o, nil
+	if err == nil {
+		o, err = change(o)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", what, err)
+	}
+	return appendObject(make([]byte, 0, len(body)+256), o), nil
 }
 
 // addDefaults adds the members that are missing.

@@ -4,7 +4,6 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"errors"
-	"fmt"
 	"strings"
 )
 
@@ -28,31 +27,27 @@ var ErrShape = errors.New("not the expected kind of object")
 // leave some out. Run lists are written as servers do: a bare name is a recipe,
 // exact repetitions count once.
 func Role(body []byte) ([]byte, error) {
-	o, err := decodeObject(body)
-	if err != nil {
-		return nil, fmt.Errorf("role: %w", err)
-	}
-	addDefaults(o, map[string]any{"chef_type": "role", "default_attributes": map[string]any{}, "description": "",
-		"env_run_lists": map[string]any{}, "json_class": "Chef::Role", "override_attributes": map[string]any{}, "run_list": []any{}})
-	o["run_list"] = runList(o["run_list"])
-	if lists, ok := o["env_run_lists"].(map[string]any); ok {
-		for environment, list := range lists {
-			lists[environment] = runList(list)
+	return writeForm("role", body, func(o map[string]any) (map[string]any, error) {
+		addDefaults(o, map[string]any{"chef_type": "role", "default_attributes": map[string]any{}, "description": "",
+			"env_run_lists": map[string]any{}, "json_class": "Chef::Role", "override_attributes": map[string]any{}, "run_list": []any{}})
+		o["run_list"] = runList(o["run_list"])
+		if lists, ok := o["env_run_lists"].(map[string]any); ok {
+			for environment, list := range lists {
+				lists[environment] = runList(list)
+			}
 		}
-	}
-	return appendObject(make([]byte, 0, len(body)+256), o), nil
+		return o, nil
+	})
 }
 
 // Environment returns the canonical form of an environment, with the keys that
 // servers fill in on write (docs/chef-server-api.md §4.3).
 func Environment(body []byte) ([]byte, error) {
-	o, err := decodeObject(body)
-	if err != nil {
-		return nil, fmt.Errorf("environment: %w", err)
-	}
-	addDefaults(o, map[string]any{"chef_type": "environment", "cookbook_versions": map[string]any{}, "default_attributes": map[string]any{},
-		"description": "", "json_class": "Chef::Environment", "override_attributes": map[string]any{}})
-	return appendObject(make([]byte, 0, len(body)+256), o), nil
+	return writeForm("environment", body, func(o map[string]any) (map[string]any, error) {
+		addDefaults(o, map[string]any{"chef_type": "environment", "cookbook_versions": map[string]any{}, "default_attributes": map[string]any{},
+			"description": "", "json_class": "Chef::Environment", "override_attributes": map[string]any{}})
+		return o, nil
+	})
 }
 
 // DataBag returns the canonical form of a data bag, which has no content but
@@ -69,15 +64,13 @@ func DataBag(name string) []byte { return appendObject(nil, map[string]any{"name
 // The answer to a POST or PUT, to which the server adds both, is therefore not
 // a body to compare with.
 func DataBagItem(body []byte) ([]byte, error) {
-	o, err := decodeObject(body)
-	if err != nil {
-		return nil, fmt.Errorf("data bag item: %w", err)
-	}
-	_, hasID := o["id"]
-	if raw, ok := o["raw_data"].(map[string]any); ok && o["json_class"] == "Chef::DataBagItem" && !hasID {
-		o = raw
-	}
-	return appendObject(make([]byte, 0, len(body)), o), nil
+	return writeForm("data bag item", body, func(o map[string]any) (map[string]any, error) {
+		_, hasID := o["id"]
+		if raw, ok := o["raw_data"].(map[string]any); ok && o["json_class"] == "Chef::DataBagItem" && !hasID {
+			return raw, nil
+		}
+		return o, nil
+	})
 }
 
 // PolicyRevision returns the canonical form of a policy revision, as itself or as
@@ -85,12 +78,10 @@ func DataBagItem(body []byte) ([]byte, error) {
 // fill with groups of other organizations too, doesn't count
 // (docs/chef-server-api.md §5.2).
 func PolicyRevision(body []byte) ([]byte, error) {
-	o, err := decodeObject(body)
-	if err != nil {
-		return nil, fmt.Errorf("policy revision: %w", err)
-	}
-	delete(o, "policy_group_list")
-	return appendObject(make([]byte, 0, len(body)), o), nil
+	return writeForm("policy revision", body, func(o map[string]any) (map[string]any, error) {
+		delete(o, "policy_group_list")
+		return o, nil
+	})
 }
 
 // runList returns a run list as servers store it. Anything that isn't an array
