@@ -73,7 +73,7 @@ func (c *Client) classifyReply(r *request, p *reply) *Error {
 	text, message := errorText(p.body)
 	e := c.replyError(r, p, c.kindOf(r, p, text, message), text)
 	if e.Kind == KindClockSkew {
-		e.Message += skewText(p.header, c.now())
+		e.Message += skewText(p.header, c.cfg.Now())
 	}
 	return e
 }
@@ -177,12 +177,12 @@ func (c *Client) replyError(r *request, p *reply, kind Kind, text string) *Error
 	}
 	e := c.newError(r, kind, text)
 	e.Status = p.status
-	e.RetryAfter = retryAfter(p.header, c.now())
+	e.RetryAfter = retryAfter(p.header, c.cfg.Now())
 	return e
 }
 
 func (c *Client) newError(r *request, kind Kind, text string) *Error {
-	return &Error{Server: c.name, Op: r.op, Method: r.method, Path: r.displayPath(), Kind: kind,
+	return &Error{Server: c.cfg.Name, Op: r.op, Method: r.method, Path: r.displayPath(), Kind: kind,
 		Message: cleanText(text, maxText), Hint: kind.hint()}
 }
 

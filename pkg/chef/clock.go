@@ -7,12 +7,8 @@ import (
 	"time"
 )
 
-// clockWindow is how far a time stamp may be from the server's clock
-// (docs/chef-server-api.md §1.3), clockTolerance how much of that [Org.ClockSkew] leaves.
-const (
-	clockWindow    = 900 * time.Second
-	clockTolerance = 60 * time.Second
-)
+// clockTolerance is how much of AuthSkew [Org.ClockSkew] leaves.
+const clockTolerance = 60 * time.Second
 
 // ClockSkew returns how far the clock of the server's application is ahead of this
 // machine's: 0 for less than a minute, else to within half a minute. It asks which
@@ -21,7 +17,7 @@ const (
 // other time stamps than a Chef Server does; a clock so far off that no request of
 // ours is accepted is an error of [KindClockSkew].
 func (o *Org) ClockSkew(ctx context.Context) (ahead time.Duration, known bool, err error) {
-	const edge = clockWindow - clockTolerance
+	const edge = AuthSkew - clockTolerance
 	early, err := o.acceptsTime(ctx, -edge)
 	if err != nil {
 		return 0, false, err
@@ -37,7 +33,7 @@ func (o *Org) ClockSkew(ctx context.Context) (ahead time.Duration, known bool, e
 		}
 		return 0, false, err
 	}
-	// One end is accepted and the other isn't: the border between them is clockWindow
+	// One end is accepted and the other isn't: the border between them is AuthSkew
 	// off the server's time.
 	in, out := edge, -edge
 	if early {
@@ -57,9 +53,9 @@ func (o *Org) ClockSkew(ctx context.Context) (ahead time.Duration, known bool, e
 	}
 	border := (in + out) / 2
 	if early {
-		return (border - clockWindow).Round(time.Second), true, nil
+		return (border - AuthSkew).Round(time.Second), true, nil
 	}
-	return (border + clockWindow).Round(time.Second), true, nil
+	return (border + AuthSkew).Round(time.Second), true, nil
 }
 
 // acceptsTime reports whether the server accepts requests with a time stamp that is
@@ -79,7 +75,7 @@ func (o *Org) acceptsTime(ctx context.Context, off time.Duration) (bool, error) 
 // returns the status of the answer.
 func (o *Org) statusAtOffset(ctx context.Context, off time.Duration) (status int, err error) {
 	c := *o.c
-	c.now = func() time.Time { return o.c.now().Add(off) }
+	c.cfg.Now = func() time.Time { return o.c.cfg.Now().Add(off) }
 	shifted := *o
 	shifted.c = &c
 	_, err = shifted.Do(ctx, http.MethodGet, "/environments/_default", nil)

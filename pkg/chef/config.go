@@ -73,25 +73,15 @@ type RetryPolicy struct {
 // Client talks to one Chef Server as one user or client. It is safe for
 // concurrent use.
 type Client struct {
-	name    string
+	cfg     Config // with the defaults
 	base    *url.URL
-	orgless bool
-	user    string
-	key     *rsa.PrivateKey
-	header  http.Header // sent besides our own
 	http    *http.Client
 	limiter *limiter
 	// fileLimiter is that of a host besides the server's that files are on.
 	fileLimiter *limiter
-	maxBody     int64
-	connect     time.Duration
-	response    time.Duration
-	retry       RetryPolicy
-	breaker     *Breaker
+	maxBody     int64 // largest answer to read, in bytes
 	files       *fileHosts
-	now         func() time.Time
 	jitter      func() float64 // in [0,1)
-	log         *slog.Logger
 	patterns    *patterns
 	state       *negotiation
 }
@@ -108,59 +98,53 @@ func New(cfg Config) (*Client, error) {
 	if cfg.Key == nil {
 		return nil, errors.New("no private key given")
 	}
-	concurrency := cmp.Or(cfg.Concurrency, 10)
-	files := newFileHosts(base, cfg.FileHosts)
+	cfg.Name = cmp.Or(cfg.Name, base.Host)
+	cfg.Header = cfg.Header.Clone()
+	cfg.Concurrency = cmp.Or(cfg.Concurrency, 10)
+	cfg.ConnectTimeout = cmp.Or(cfg.ConnectTimeout, DefaultConnectTimeout)
+	cfg.ResponseTimeout = cmp.Or(cfg.ResponseTimeout, DefaultResponseTimeout)
+	cfg.Retry.Attempts = cmp.Or(cfg.Retry.Attempts, 4)
+	cfg.Retry.Base = cmp.Or(cfg.Retry.Base, 500*time.Millisecond)
+	cfg.Retry.Max = cmp.Or(cfg.Retry.Max, 10*time.Second)
+	if cfg.Breaker == nil {
+		cfg.Breaker = NewBreaker()
+	}
+	if cfg.Now == nil {
+		cfg.Now = time.Now
+	}
+	if cfg.Log == nil {
+		cfg.Log = slog.New(slog.DiscardHandler)
+	}
+	c := &Client{cfg: cfg, base: base, limiter: newLimiter(cfg.Concurrency), fileLimiter: newLimiter(cfg.Concurrency), maxBody: 64 << 20,
+		files: newFileHosts(base, cfg.FileHosts), jitter: rand.Float64, patterns: newPatterns(), state: newNegotiation()}
 	transport := cfg.Transport
 	if transport == nil {
-		if transport, err = newTransport(cfg, concurrency, files); err != nil {
+		if transport, err = newTransport(cfg, c.files); err != nil {
 			return nil, err
 		}
 	}
 	if cfg.WrapTransport != nil {
 		transport = cfg.WrapTransport(transport)
 	}
-	c := &Client{
-		name: cfg.Name, base: base, orgless: cfg.Orgless, user: cfg.User, key: cfg.Key, header: cfg.Header.Clone(),
-		http: &http.Client{Transport: transport,
-			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }},
-		limiter: newLimiter(concurrency), fileLimiter: newLimiter(concurrency),
-		maxBody: 64 << 20,
-		connect: cmp.Or(cfg.ConnectTimeout, DefaultConnectTimeout), response: cmp.Or(cfg.ResponseTimeout, DefaultResponseTimeout),
-		breaker: cfg.Breaker, files: files,
-		retry: RetryPolicy{Attempts: cmp.Or(cfg.Retry.Attempts, 4), Base: cmp.Or(cfg.Retry.Base, 500*time.Millisecond),
-			Max: cmp.Or(cfg.Retry.Max, 10*time.Second)},
-		now: cfg.Now, jitter: rand.Float64, log: cfg.Log, patterns: newPatterns(),
-		state: newNegotiation(),
-	}
-	if c.name == "" {
-		c.name = base.Host
-	}
-	if c.now == nil {
-		c.now = time.Now
-	}
-	if c.breaker == nil {
-		c.breaker = NewBreaker()
-	}
-	if c.log == nil {
-		c.log = slog.New(slog.DiscardHandler)
-	}
+	c.http = &http.Client{Transport: transport,
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
 	return c, nil
 }
 
 // Name returns the name of the server in the configuration.
-func (c *Client) Name() string { return c.name }
+func (c *Client) Name() string { return c.cfg.Name }
 
 // Breaker returns the circuit breaker of the server.
-func (c *Client) Breaker() *Breaker { return c.breaker }
+func (c *Client) Breaker() *Breaker { return c.cfg.Breaker }
 
 // URL returns the server's base URL without a slash at the end.
 func (c *Client) URL() string { return c.base.String() }
 
 // User returns the name that requests are signed for.
-func (c *Client) User() string { return c.user }
+func (c *Client) User() string { return c.cfg.User }
 
 // Orgless reports whether the server has no organizations.
-func (c *Client) Orgless() bool { return c.orgless }
+func (c *Client) Orgless() bool { return c.cfg.Orgless }
 
 // parseBase parses a server's URL. Errors don't quote it: it may hold a password.
 func parseBase(s string) (*url.URL, error) {
@@ -182,8 +166,7 @@ func parseBase(s string) (*url.URL, error) {
 	return &url.URL{Scheme: u.Scheme, Host: u.Host, Path: u.Path, RawPath: u.RawPath}, nil
 }
 
-func newTransport(cfg Config, concurrency int, files *fileHosts) (*http.Transport, error) {
-	connect := cmp.Or(cfg.ConnectTimeout, DefaultConnectTimeout)
+func newTransport(cfg Config, files *fileHosts) (*http.Transport, error) {
 	tlsConfig := &tls.Config{MinVersion: tls.VersionTLS12, InsecureSkipVerify: cfg.Insecure}
 	if len(cfg.CA) > 0 {
 		pool, err := x509.SystemCertPool()
@@ -197,14 +180,14 @@ func newTransport(cfg Config, concurrency int, files *fileHosts) (*http.Transpor
 	}
 	return &http.Transport{
 		Proxy:               files.recordProxy(http.ProxyFromEnvironment),
-		DialContext:         files.guardDialer(net.Dialer{Timeout: connect, KeepAlive: 15 * time.Second}),
+		DialContext:         files.guardDialer(net.Dialer{Timeout: cfg.ConnectTimeout, KeepAlive: 15 * time.Second}),
 		TLSClientConfig:     tlsConfig,
-		TLSHandshakeTimeout: connect,
+		TLSHandshakeTimeout: cfg.ConnectTimeout,
 		// nginx closes idle connections after 65 s; closing first avoids a race
 		// with a reused connection (docs/chef-server-api.md §1.8).
 		IdleConnTimeout:       50 * time.Second,
-		MaxIdleConns:          4 * concurrency,
-		MaxIdleConnsPerHost:   concurrency,
+		MaxIdleConns:          4 * cfg.Concurrency,
+		MaxIdleConnsPerHost:   cfg.Concurrency,
 		ExpectContinueTimeout: time.Second,
 	}, nil
 }

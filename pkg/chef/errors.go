@@ -13,7 +13,7 @@ import (
 // Error is a failed request.
 type Error struct {
 	Server     string // as the user calls it
-	Op         string // what was tried: a word such as "read" or "upload"
+	Op         string // of sandboxes: OpCreateSandbox or OpCommitSandbox
 	Method     string
 	Path       string // as sent, without host; of file URLs without the query
 	Status     int    // 0 when there was no answer

@@ -17,7 +17,7 @@ import (
 // asks for a fresh URL; KindAbsent says that the store has lost the content.
 // The reader must be closed; a transfer that makes no progress ends with an error.
 func (c *Client) OpenFile(ctx context.Context, fileURL string) (content io.ReadCloser, size int64, err error) {
-	r, err := c.fileRequest("download", http.MethodGet, fileURL)
+	r, err := c.fileRequest(http.MethodGet, fileURL)
 	if err != nil {
 		return nil, 0, err
 	}
@@ -80,8 +80,8 @@ func (c *Client) sendFile(ctx context.Context, r *request, body *uploadBody) (re
 // signature. A file store gets no Chef header, no authentication, any content type and,
 // since length and MD5 are those of the stored bytes, no compression
 // (docs/chef-server-api.md §1.8, §3.4).
-func (c *Client) fileRequest(op, method, fileURL string) (*request, error) {
-	r := &request{op: op, method: method, path: "(file URL)", file: true,
+func (c *Client) fileRequest(method, fileURL string) (*request, error) {
+	r := &request{method: method, path: "(file URL)", file: true,
 		header: http.Header{"Accept": {"*/*"}, "Accept-Encoding": {"identity"}, "User-Agent": {"chef-sync"}}}
 	u, err := url.Parse(fileURL)
 	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {

@@ -12,7 +12,7 @@ func (c *Client) checkBreaker(ctx context.Context, r *request) *Error {
 	if !c.isOwnHost(r) {
 		return nil
 	}
-	down := c.breaker.allowRequest(ctx, c.ping)
+	down := c.cfg.Breaker.allowRequest(ctx, c.ping)
 	switch {
 	case ctx.Err() != nil:
 		return c.transportError(r, ctx.Err(), ctx.Err())
@@ -34,14 +34,14 @@ func (c *Client) checkBreaker(ctx context.Context, r *request) *Error {
 func (c *Client) reportResult(r *request, began time.Time, p *reply, e *Error) {
 	switch {
 	case e == nil && p.backendDown() && !r.file:
-		c.breaker.recordResult(began, c.replyError(r, p, KindUnavailable, ""))
+		c.cfg.Breaker.recordResult(began, c.replyError(r, p, KindUnavailable, ""))
 	case e == nil || e.Status != 0:
-		c.breaker.recordResult(began, nil)
+		c.cfg.Breaker.recordResult(began, nil)
 		if e == nil && p.fromChefServer() && p.status < 500 && p.status != http.StatusUnauthorized && r.op != negotiate {
-			c.breaker.recordAccepted(began)
+			c.cfg.Breaker.recordAccepted(began)
 		}
 	case e.Kind == KindUnreachable:
-		c.breaker.recordResult(began, e)
+		c.cfg.Breaker.recordResult(began, e)
 	}
 }
 
@@ -63,7 +63,7 @@ func (c *Client) ping(ctx context.Context) *Error {
 // Check checks whether the server answers requests that are signed as ours, with one
 // small object that each organization has. Whether it may be read doesn't matter.
 func (o *Org) Check(ctx context.Context) error {
-	_, err := o.do(ctx, &request{op: "check", method: http.MethodGet, path: "/environments/_default", probe: true, attempts: 2})
+	_, err := o.do(ctx, &request{method: http.MethodGet, path: "/environments/_default", probe: true, attempts: 2})
 	switch KindOf(err) {
 	case KindAbsent, KindOrgMissing, KindNotMember, KindPermission:
 		return nil // the Chef Server has authenticated the request

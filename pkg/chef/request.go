@@ -20,7 +20,7 @@ const clientVersion = "18.0.0"
 
 // request is one call of the API.
 type request struct {
-	op     string
+	op     string // if it matters
 	method string
 	path   string // below the server's base URL, percent-encoded, with the query
 	body   []byte
@@ -62,7 +62,7 @@ type Org struct {
 // used in messages only.
 func (c *Client) Org(name string) *Org {
 	o := &Org{c: c, name: name}
-	if !c.orgless {
+	if !c.cfg.Orgless {
 		o.prefix = "/organizations/" + name
 	}
 	return o
@@ -81,7 +81,7 @@ func (o *Org) Do(ctx context.Context, method, path string, body []byte) (*Answer
 }
 
 func (o *Org) do(ctx context.Context, r *request) (*Answer, error) {
-	if !o.c.orgless && !validOrg(o.name) {
+	if !o.c.cfg.Orgless && !validOrg(o.name) {
 		return nil, o.c.newError(r, KindRequest, fmt.Sprintf("%q isn't the name of an organization", cleanText(o.name, 60)))
 	}
 	if r.path != "" && r.path[0] != '/' {
@@ -103,9 +103,6 @@ func (c *Client) Do(ctx context.Context, method, path string, body []byte) (*Ans
 
 func (c *Client) do(ctx context.Context, r *request) (*Answer, error) {
 	r.url = c.base
-	if r.op == "" {
-		r.op = opName(r.method)
-	}
 	path, _, _ := strings.Cut(r.path, "?")
 	if err := checkPath(path); err != nil {
 		return nil, c.newError(r, KindRequest, err.Error())
@@ -270,7 +267,7 @@ func (c *Client) send(ctx context.Context, r *request, version int, proto protoc
 	if err != nil {
 		return nil, c.requestError(ctx, r, w, err)
 	}
-	c.log.DebugContext(ctx, "chef request", "server", c.name, "method", r.method, "path", r.displayPath(), "status", resp.StatusCode,
+	c.cfg.Log.DebugContext(ctx, "chef request", "server", c.cfg.Name, "method", r.method, "path", r.displayPath(), "status", resp.StatusCode,
 		"bytes", len(body), "duration", time.Since(start))
 	p := &reply{status: resp.StatusCode, header: resp.Header, body: body, version: version, proto: proto}
 	c.recordLicense(p)
@@ -299,8 +296,8 @@ func (c *Client) newRequest(ctx context.Context, r *request, version int, proto 
 	if len(r.body) > 0 {
 		req.Header.Set("Content-Type", "application/json")
 	}
-	return req, signRequest(req.Header, c.key, proto, signingParts{
-		method: r.method, path: u.EscapedPath(), body: r.body, user: c.user, time: c.now(), apiVersion: version,
+	return req, signRequest(req.Header, c.cfg.Key, proto, signingParts{
+		method: r.method, path: u.EscapedPath(), body: r.body, user: c.cfg.User, time: c.cfg.Now(), apiVersion: version,
 	})
 }
 
@@ -308,7 +305,7 @@ func (c *Client) newRequest(ctx context.Context, r *request, version int, proto 
 // itself: they may be secret, and a file store is another server.
 func (c *Client) addHeaders(req *http.Request) {
 	if origin(req.URL) == origin(c.base) {
-		maps.Copy(req.Header, c.header)
+		maps.Copy(req.Header, c.cfg.Header)
 	}
 }
 
@@ -367,18 +364,4 @@ func readLimited(r io.Reader, limit int64) ([]byte, error) {
 		return nil, errTooLarge
 	}
 	return b, nil
-}
-
-func opName(method string) string {
-	switch method {
-	case http.MethodGet:
-		return "read"
-	case http.MethodPost:
-		return "create"
-	case http.MethodPut:
-		return "write"
-	case http.MethodDelete:
-		return "delete"
-	}
-	return strings.ToLower(method)
 }

@@ -9,7 +9,7 @@ import (
 
 // withRetries repeats an attempt as the retry policy allows.
 func (c *Client) withRetries(ctx context.Context, r *request, attempt func() *Error) error {
-	unsure, most := false, c.retry.Attempts
+	unsure, most := false, c.cfg.Retry.Attempts
 	if r.attempts > 0 {
 		most = min(most, r.attempts)
 	}
@@ -42,18 +42,18 @@ func mayHaveTakenEffect(e *Error) bool {
 // half is random; or what the server asked for, within the same limit. It
 // returns false if the context ends before that.
 func (c *Client) waitBeforeRetry(ctx context.Context, n int, e *Error) bool {
-	wait := c.retry.Max
-	if n < 30 && c.retry.Base<<(n-1) < wait {
-		wait = c.retry.Base << (n - 1)
+	wait := c.cfg.Retry.Max
+	if n < 30 && c.cfg.Retry.Base<<(n-1) < wait {
+		wait = c.cfg.Retry.Base << (n - 1)
 	}
 	wait = wait/2 + time.Duration(c.jitter()*float64(wait/2))
 	if e.RetryAfter > wait {
-		wait = min(e.RetryAfter, c.retry.Max)
+		wait = min(e.RetryAfter, c.cfg.Retry.Max)
 	}
 	if deadline, ok := ctx.Deadline(); ok && time.Until(deadline) <= wait {
 		return false
 	}
-	c.log.InfoContext(ctx, "chef request failed, trying again", "server", c.name, "method", e.Method, "path", e.Path,
+	c.cfg.Log.InfoContext(ctx, "chef request failed, trying again", "server", c.cfg.Name, "method", e.Method, "path", e.Path,
 		"kind", string(e.Kind), "status", e.Status, "attempt", n, "wait", wait)
 	t := time.NewTimer(wait)
 	defer t.Stop()

@@ -25,7 +25,7 @@ type SearchPage struct {
 // fails is tried once more and no oftener: callers can do without it.
 func (o *Org) Search(ctx context.Context, index, query string, start, rows int) (*SearchPage, error) {
 	q := strings.NewReplacer(" ", "%20", `\`, "%5C").Replace(query)
-	r := &request{op: "search", method: http.MethodGet, path: fmt.Sprintf("/search/%s?q=%s&rows=%d&start=%d", index, q, rows, start),
+	r := &request{method: http.MethodGet, path: fmt.Sprintf("/search/%s?q=%s&rows=%d&start=%d", index, q, rows, start),
 		attempts: 2}
 	a, err := o.do(ctx, r)
 	if err != nil {
@@ -43,17 +43,10 @@ func (o *Org) Search(ctx context.Context, index, query string, start, rows int) 
 	return &SearchPage{*page.Total, page.Rows}, nil
 }
 
-// SearchNames returns the query for objects by one field, which identifies them. It
-// is false for values that the query language gives a meaning to.
-func SearchNames(field string, values []string) (query string, ok bool) {
-	terms := make([]string, len(values))
-	for i, v := range values {
-		if !PlainTerm(v) {
-			return "", false
-		}
-		terms[i] = field + ":" + v
-	}
-	return strings.Join(terms, " OR "), len(terms) > 0
+// SearchNames returns the query for objects by one field, which identifies them, with
+// values that are each a [PlainTerm].
+func SearchNames(field string, values []string) string {
+	return field + ":" + strings.Join(values, " OR "+field+":")
 }
 
 // PlainTerm reports whether a name can stand in a query as it is.

@@ -26,15 +26,15 @@ func (c *Client) stallTimeout(r *request) time.Duration {
 	path, _, _ := strings.Cut(r.path, "?")
 	switch {
 	case r.probe || r.op == negotiate:
-		return min(c.response, probeTimeout)
+		return min(c.cfg.ResponseTimeout, probeTimeout)
 	case r.file:
-		return fileFactor * c.response
+		return fileFactor * c.cfg.ResponseTimeout
 	case r.isRead():
-		return c.response
+		return c.cfg.ResponseTimeout
 	case strings.Contains(path, "/sandboxes"), strings.Contains(path, "/cookbooks/"), strings.Contains(path, "/cookbook_artifacts/"):
-		return slowWriteFactor * c.response
+		return slowWriteFactor * c.cfg.ResponseTimeout
 	}
-	return c.response
+	return c.cfg.ResponseTimeout
 }
 
 // stallTimer cancels a request that makes no progress.
@@ -105,9 +105,9 @@ func (c *Client) timeoutText(err error) string {
 	var op *net.OpError
 	switch {
 	case errors.As(err, &op) && op.Op == "dial":
-		return fmt.Sprintf("no connection within %v", c.connect)
+		return fmt.Sprintf("no connection within %v", c.cfg.ConnectTimeout)
 	case strings.Contains(timeout.Error(), "TLS handshake"):
-		return fmt.Sprintf("no TLS handshake within %v", c.connect)
+		return fmt.Sprintf("no TLS handshake within %v", c.cfg.ConnectTimeout)
 	}
 	return "timed out"
 }

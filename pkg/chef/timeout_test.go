@@ -15,8 +15,8 @@ import (
 // newPipeClient makes a client whose connections are served by serve, without a network.
 func newPipeClient(t *testing.T, url string, serve func(net.Conn), change ...func(*Config)) *Client {
 	t.Helper()
-	cfg := Config{URL: url}
-	transport, err := newTransport(cfg, 1, &fileHosts{})
+	cfg := Config{URL: url, Concurrency: 1, ConnectTimeout: DefaultConnectTimeout}
+	transport, err := newTransport(cfg, &fileHosts{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -16,7 +16,7 @@ import (
 // reading is returned as it is, not as an [*Error]. KindExpired asks for a new
 // sandbox.
 func (c *Client) UploadFile(ctx context.Context, fileURL, checksum string, size int64, open func() (io.ReadCloser, error)) error {
-	r, err := c.fileRequest("upload", http.MethodPut, fileURL)
+	r, err := c.fileRequest(http.MethodPut, fileURL)
 	if err != nil {
 		return err
 	}

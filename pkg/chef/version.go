@@ -65,9 +65,9 @@ type versionRange struct {
 }
 
 func readVersionRange(p *reply) versionRange {
-	var doc struct {
-		Min json.RawMessage `json:"min_version"`
-		Max json.RawMessage `json:"max_version"`
+	var doc struct { // a json.Number may be written as a string
+		Min json.Number `json:"min_version"`
+		Max json.Number `json:"max_version"`
 	}
 	src := []byte(p.header.Get("X-Ops-Server-API-Version"))
 	if len(src) == 0 && p.status == http.StatusNotAcceptable {
@@ -76,19 +76,9 @@ func readVersionRange(p *reply) versionRange {
 	if checkJSON(src) != nil || json.Unmarshal(src, &doc) != nil {
 		return versionRange{}
 	}
-	lo, okMin := looseInt(doc.Min)
-	hi, okMax := looseInt(doc.Max)
-	return versionRange{min: lo, max: hi, ok: okMin && okMax && lo <= hi}
-}
-
-// looseInt parses 2 and "2".
-func looseInt(raw json.RawMessage) (int, bool) {
-	s := string(raw)
-	if len(s) >= 2 && s[0] == '"' {
-		s = s[1 : len(s)-1]
-	}
-	n, err := strconv.Atoi(s)
-	return n, err == nil && n >= 0 && n < 1000
+	lowest, errMin := strconv.Atoi(doc.Min.String())
+	highest, errMax := strconv.Atoi(doc.Max.String())
+	return versionRange{min: lowest, max: highest, ok: errMin == nil && errMax == nil && lowest >= 0 && lowest <= highest}
 }
 
 // observeVersion records the version range of an answer. It returns the version to

@@ -205,11 +205,10 @@ func (b *bulkRead) readByName(ctx context.Context, s *search) {
 	b.mu.Unlock()
 	slices.Sort(names)
 	for chunk := range slices.Chunk(names, searchTerms) {
-		query, ok := chef.SearchNames(s.field, chunk)
-		if !ok || len(chunk) < 2 {
+		if len(chunk) < 2 {
 			return
 		}
-		if page, _ := b.readPage(ctx, s, query, 0); page == nil {
+		if page, _ := b.readPage(ctx, s, chef.SearchNames(s.field, chunk), 0); page == nil {
 			return
 		}
 	}
