@@ -83,15 +83,24 @@ func (s *Source) ListBindings(ctx context.Context, kind object.Kind) (map[object
 	return bound, nil
 }
 
+// putRevision writes a policy revision, or binds one to a policy group.
+func (t *Target) putRevision(ctx context.Context, obj object.Object) error {
+	doc, err := chef.CleanRevision(obj.Body)
+	switch {
+	case err != nil:
+		return t.newError("write", obj.Ref, fault.Rejected, "upload the policy to the primary again", "%w", err)
+	case obj.Ref.Kind.Binds() != "":
+		return t.bindPolicy(ctx, obj.Ref, doc)
+	}
+	return t.putPolicy(ctx, obj, doc)
+}
+
 // putPolicy writes a policy revision. Servers only create revisions, so one with other
 // content is deleted and created again, unless a group binds it: the group would lose it
 // in between (docs/chef-server-api.md §5.1, §5.2).
-func (t *Target) putPolicy(ctx context.Context, obj object.Object) error {
+func (t *Target) putPolicy(ctx context.Context, obj object.Object, doc []byte) error {
 	ref := obj.Ref
-	doc, err := chef.CleanRevision(obj.Body)
-	if err != nil {
-		return t.newError("write", ref, fault.Rejected, "upload the policy to the primary again", "%w", err)
-	}
+	var err error
 	for range maxCycles {
 		_, err = t.org.Do(ctx, http.MethodPost, "/policies/"+ref.Name+"/revisions", doc)
 		if chef.KindOf(err) != chef.KindExists {
@@ -141,13 +150,9 @@ func (t *Target) checkUnbound(ctx context.Context, op string, revision object.Re
 // bindPolicy binds a revision of a policy to a group. Servers create the group, policy and
 // revision if they are missing, and keep an existing revision: other content is found
 // when the revision itself is written or compared.
-func (t *Target) bindPolicy(ctx context.Context, obj object.Object) error {
-	doc, err := chef.CleanRevision(obj.Body)
-	if err != nil {
-		return t.newError("write", obj.Ref, fault.Rejected, "upload the policy to the primary again", "%w", err)
-	}
-	_, err = t.org.Do(ctx, http.MethodPut, obj.Ref.Path(), doc)
-	return t.wrapWriteError("write", obj.Ref, t.refusedWrite(ctx, obj.Ref, err))
+func (t *Target) bindPolicy(ctx context.Context, ref object.Ref, doc []byte) error {
+	_, err := t.org.Do(ctx, http.MethodPut, ref.Path(), doc)
+	return t.wrapWriteError("write", ref, t.refusedWrite(ctx, ref, err))
 }
 
 // removePolicy deletes a revision, or a policy from a group. It also deletes the policy or

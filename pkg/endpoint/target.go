@@ -93,10 +93,8 @@ func (t *Target) Put(ctx context.Context, obj object.Object, create bool, conten
 	switch {
 	case ref.Kind.HasFiles():
 		return t.putCookbook(ctx, obj, create, content)
-	case ref.Kind.IsImmutable():
-		return t.putPolicy(ctx, obj)
-	case ref.Kind.Binds() != "":
-		return t.bindPolicy(ctx, obj)
+	case ref.Kind.Infix() != "":
+		return t.putRevision(ctx, obj)
 	}
 	body := obj.Body
 	if ref.Kind.Parent() != "" {
