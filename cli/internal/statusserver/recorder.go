@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promauto"
 
 	"chefsync/cli/internal/app"
 	"chefsync/cli/internal/daemon"
@@ -20,6 +21,7 @@ import (
 // store records isn't counted again. It is safe for concurrent use.
 type Recorder struct {
 	now           func() time.Time
+	registry      *prometheus.Registry // of all that is counted
 	passes        *prometheus.CounterVec
 	passSeconds   *prometheus.HistogramVec
 	verifications *prometheus.CounterVec
@@ -47,14 +49,15 @@ type Activity struct {
 
 // NewRecorder returns a recorder that has counted nothing.
 func NewRecorder(now func() time.Time) *Recorder {
+	registry := prometheus.NewRegistry()
 	counter := func(name, help string, labels ...string) *prometheus.CounterVec {
-		return prometheus.NewCounterVec(prometheus.CounterOpts{Namespace: namespace, Name: name, Help: help}, labels)
+		return promauto.With(registry).NewCounterVec(prometheus.CounterOpts{Namespace: namespace, Name: name, Help: help}, labels)
 	}
 	histogram := func(name, help string, buckets []float64, labels ...string) *prometheus.HistogramVec {
-		return prometheus.NewHistogramVec(prometheus.HistogramOpts{Namespace: namespace, Name: name, Help: help, Buckets: buckets}, labels)
+		return promauto.With(registry).NewHistogramVec(prometheus.HistogramOpts{Namespace: namespace, Name: name, Help: help, Buckets: buckets}, labels)
 	}
 	return &Recorder{
-		now: now, current: map[replication.PairID]Activity{},
+		now: now, registry: registry, current: map[replication.PairID]Activity{},
 		passes:        counter("passes_total", "Passes completed by this process, by outcome.", "replica", "organization", "outcome"),
 		passSeconds:   histogram("pass_duration_seconds", "Duration of passes that had work.", prometheus.ExponentialBuckets(0.1, 4, 9), "replica"),
 		verifications: counter("verifications_total", "Verifications completed by this process, by outcome.", "replica", "organization", "outcome"),
@@ -68,11 +71,6 @@ func NewRecorder(now func() time.Time) *Recorder {
 		sent:       counter("sent_bytes_total", "Bytes in request bodies.", "server"),
 		received:   counter("received_bytes_total", "Bytes in response bodies.", "server"),
 	}
-}
-
-// collectors returns what counts.
-func (r *Recorder) collectors() []prometheus.Collector {
-	return []prometheus.Collector{r.passes, r.passSeconds, r.verifications, r.scans, r.objects, r.errors, r.requests, r.reqSeconds, r.sent, r.received}
 }
 
 // ObserveApp counts the requests of an app and follows the progress of its engines. It is
