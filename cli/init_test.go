@@ -95,7 +95,7 @@ func TestInitTakesDefaultsFromCredentials(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if c.Primary.User != "alice" || c.Primary.Key.Name != "/keys/alice.pem" || c.Organizations[0].Source != "engineering" || c.Replicas[0].Name != "eu" {
+	if c.Primary.User != "alice" || c.Primary.Key.Name != "/keys/alice.pem" || c.Organizations[0].SourceOrg != "engineering" || c.Replicas[0].Name != "eu" {
 		t.Errorf("written:\n%s", s.written())
 	}
 	if want := "prepare-org creates a new one, or alice of "; !strings.Contains(s.stderr.String(), want) {

@@ -62,7 +62,7 @@ func (c *Config) checkAlarmAge(r *reader) {
 		}
 		r.addProblem(firstPresent(c.positions, "aws.alarm_age", key), more(every),
 			"the alarm on the age of the last success (%s) would fire although %s is only checked every %s",
-			FormatDuration(age), longest.Source, FormatDuration(every))
+			FormatDuration(age), longest.SourceOrg, FormatDuration(every))
 	}
 	if every := c.ChangeLog.ScanEvery; c.AWS.ChangeLog && age <= every {
 		r.addProblem(firstPresent(c.positions, "aws.alarm_age", "journal.scan_every"), more(every),

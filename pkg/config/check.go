@@ -29,10 +29,7 @@ func (r *reader) checkReplica(c *Config, i int) {
 	if v.URL == "" {
 		return
 	}
-	at := key + ".url"
-	if _, there := r.positions[at]; !there {
-		at = key
-	}
+	at := firstPresent(r.positions, key+".url", key)
 	if v.URL == c.Primary.URL {
 		r.addProblem(at, "a replica must be a different server; a replica can't be a primary", "is the primary itself, %s", v.URL)
 	}
@@ -76,10 +73,7 @@ func (r *reader) checkPair(c *Config, o Organization, replica string, taken map[
 	if i < 0 {
 		return
 	}
-	at := o.key + ".destination"
-	if _, there := r.positions[at]; !there {
-		at = o.key
-	}
+	at := firstPresent(r.positions, o.key+".destination", o.key)
 	v := c.Replicas[i]
 	switch {
 	case v.Orgless && o.Destination != "" && o.Destination != OrglessName:
@@ -91,7 +85,7 @@ func (r *reader) checkPair(c *Config, o Organization, replica string, taken map[
 		r.addProblem(at, fmt.Sprintf("write destination with the name of an organization of replica %q", replica),
 			"the primary has no organizations, so there is no name to use on replica %q", replica)
 		return
-	case o.Source == "" && o.Destination == "":
+	case o.SourceOrg == "" && o.Destination == "":
 		return // reported already
 	}
 	pair := replica + "/" + o.destinationOn(v)
@@ -111,5 +105,5 @@ func (o Organization) destinationOn(v Server) string {
 	case o.Destination != "":
 		return o.Destination
 	}
-	return o.Source
+	return o.SourceOrg
 }

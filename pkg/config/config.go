@@ -8,7 +8,6 @@ import (
 	"strings"
 	"time"
 
-	"chefsync/pkg/object"
 	"chefsync/pkg/replication"
 
 	"github.com/pelletier/go-toml/v2"
@@ -71,19 +70,9 @@ const OrglessName = "default"
 
 // Organization is one [[organization]] of the file.
 type Organization struct {
-	Source       string
-	Destination  string // "" for the default
-	Replicas     []string
-	Interval     time.Duration
-	Kinds        []object.Kind
-	Selection    replication.Selection // of names; the zero one selects all
-	Prune        replication.Prune
-	MaxDelete    replication.Limit
-	CompareEvery time.Duration
-	// ReconcileEvery, VerifyEvery and VerifyFilesEvery are 0 for never.
-	ReconcileEvery, VerifyEvery, VerifyFilesEvery time.Duration
-	Drift                                         replication.DriftRule
-	Undo                                          bool // what passes replace on replicas is kept
+	replication.Pair        // what its pairs have in common
+	Destination      string // "" for the default
+	Replicas         []string
 
 	key        string // its position, such as organization[0]
 	kindsGiven bool

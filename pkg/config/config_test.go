@@ -83,11 +83,11 @@ func TestExampleConfiguration(t *testing.T) {
 		Replicas: []Server{{Name: "eu", URL: "https://chef-eu.example.com", User: "ec_sync_user",
 			Key: KeyRef{Scheme: "secretsmanager", Name: "chef-sync/eu"}, Connections: 10, ConnectTimeout: 5 * time.Second,
 			ResponseTimeout: 30 * time.Second}},
-		Organizations: []Organization{{Source: "engineering", Destination: "engineering", Replicas: []string{"eu"}, Interval: time.Minute,
+		Organizations: []Organization{{Destination: "engineering", Replicas: []string{"eu"}, Pair: replication.Pair{
+			SourceOrg: "engineering", Interval: time.Minute,
 			Kinds: []object.Kind{object.Cookbook, object.Environment, object.Role, object.DataBag},
 			Prune: replication.PruneReplicated, MaxDelete: replication.Limit{Percent: 20}, CompareEvery: 15 * time.Minute,
-			ReconcileEvery: 24 * time.Hour,
-			VerifyEvery:    24 * time.Hour, VerifyFilesEvery: 7 * 24 * time.Hour, Drift: replication.DriftReport, Undo: true}},
+			ReconcileEvery: 24 * time.Hour, VerifyEvery: 24 * time.Hour, FilesEvery: 7 * 24 * time.Hour, Drift: replication.DriftReport}}},
 
 		ChangeLog: ChangeLog{ScanEvery: time.Minute, Rotation: 24 * time.Hour, Keep: 30 * 24 * time.Hour},
 		StatePath: "/var/lib/chef-sync/state.db", StagePath: "/var/lib/chef-sync/stage", StageSize: SizeAuto, LogLevel: "info",

@@ -40,7 +40,7 @@ func selectableKinds() []object.Kind {
 
 func (s *section) readOrganization(c *Config) Organization {
 	o := Organization{key: s.path}
-	o.Source = s.readSource(c)
+	o.SourceOrg = s.readSource(c)
 	o.Destination = s.stringValue("destination", "string", "", checkOrgName)
 	o.Replicas = s.readReplicas(c)
 	o.Interval = s.durationValue("interval", defaultInterval, minInterval)
@@ -51,9 +51,9 @@ func (s *section) readOrganization(c *Config) Organization {
 	o.CompareEvery = s.durationValue("compare_every", defaultCompareEvery, minInterval)
 	o.ReconcileEvery = s.durationOrNever("reconcile_every", defaultReconcileEvery)
 	o.VerifyEvery = s.durationOrNever("verify_every", defaultVerifyEvery)
-	o.VerifyFilesEvery = s.durationOrNever("verify_files_every", defaultVerifyFilesEvery)
+	o.FilesEvery = s.durationOrNever("verify_files_every", defaultVerifyFilesEvery)
 	o.Drift = enumValue(s, "drift", replication.DriftReport, replication.DriftReport, replication.DriftRepair)
-	o.Undo = s.boolValue("undo", true)
+	o.NoUndo = !s.boolValue("undo", true)
 	s.reportUnknownKeys(map[string]string{"name": "source", "org": "source", "from": "source", "to": "destination", "replica": "replicas",
 		"schedule": "interval", "rate": "interval", "filter": "include", "only": "include", "skip": "exclude", "ignore": "exclude",
 		"delete_limit": "max_delete", "max_deletes": "max_delete", "policies": "kinds"})

@@ -26,26 +26,12 @@ func (c *Config) Pairs() []PairConfig {
 			if !ok {
 				continue // Parse has refused this
 			}
-			pairs = append(pairs, PairConfig{
-				Pair: replication.Pair{
-					ID:             replication.PairID{Replica: name, Org: o.destinationOn(v)},
-					SourceOrg:      o.Source,
-					Space:          stageSpace(c.Primary.URL, o.Source),
-					Kinds:          slices.Clone(o.Kinds),
-					Selection:      o.Selection,
-					Prune:          o.Prune,
-					MaxDelete:      o.MaxDelete,
-					Interval:       o.Interval,
-					CompareEvery:   o.CompareEvery,
-					ReconcileEvery: o.ReconcileEvery,
-					VerifyEvery:    o.VerifyEvery,
-					FilesEvery:     o.VerifyFilesEvery,
-					Drift:          o.Drift,
-					NoUndo:         !o.Undo,
-					Concurrency:    min(c.Primary.Connections, v.Connections),
-				},
-				Replica: v,
-			})
+			p := PairConfig{o.Pair, v}
+			p.ID = replication.PairID{Replica: name, Org: o.destinationOn(v)}
+			p.Space = stageSpace(c.Primary.URL, o.SourceOrg)
+			p.Kinds = slices.Clone(o.Kinds)
+			p.Concurrency = min(c.Primary.Connections, v.Connections)
+			pairs = append(pairs, p)
 		}
 	}
 	return pairs

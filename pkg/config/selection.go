@@ -47,13 +47,12 @@ func (s *section) readSelection(kinds []object.Kind) (sel replication.Selection)
 
 // selectionWarnings returns which kinds select nothing, or lack what they refer to.
 func (o Organization) selectionWarnings() (list []string) {
-	pair := replication.Pair{Kinds: o.Kinds, Selection: o.Selection}
 	for _, k := range o.Kinds {
-		if o.kindsGiven && !pair.Includes(k) {
+		if o.kindsGiven && !o.Includes(k) {
 			list = append(list, fmt.Sprintf("%s: kinds contains %s, but include and exclude select none of them", o.key, k.ConfigName()))
 		}
 	}
-	if pair.Includes(object.Policy) && !pair.Includes(object.CookbookArtifact) {
+	if o.Includes(object.Policy) && !o.Includes(object.CookbookArtifact) {
 		list = append(list, fmt.Sprintf("%s: policies are replicated without cookbook_artifacts: nodes can't use them on a replica that "+
 			"lacks the artifacts that they lock", o.key))
 	}
