@@ -24,8 +24,9 @@ import (
 
 // previousTemplate is what the last version with a schedule for each pair deployed, commit
 // 61f3f4a: its template for infra/testdata/chef-sync.toml without a region and with
-// journal_url = false. It has no metadata and no check
-// of CDK's bootstrap, and the version of the format, without which moto fails.
+// journal_url = false. It has no metadata, alarms,
+// dashboard or check of CDK's bootstrap, and the version of the format, without which moto
+// fails.
 const previousTemplate = "../../infra/testdata/previous.template.json"
 
 // TestAStackOfThePreviousVersionIsUpgradedOnAnEmulator deploys the template of the version
