@@ -21,7 +21,7 @@ import (
 	"github.com/aws/jsii-runtime-go"
 	"github.com/cdklabs/cdk-nag-go/cdknag/v2"
 
-	"chefsync/infra/rights"
+	"chefsync/infra/permissions"
 	"chefsync/pkg/cloud"
 	"chefsync/pkg/config"
 )
@@ -51,7 +51,7 @@ type ChefSync struct {
 	stack    awscdk.Stack
 	config   *config.Config
 	aws      config.AWS
-	scope    rights.Scope
+	scope    permissions.Scope
 	code     func(function string) awslambda.Code
 	uploaded upload
 	key      awskms.IKey                              // nil for keys that AWS owns
@@ -80,7 +80,7 @@ type upload struct {
 func New(scope constructs.Construct, id string, props *Props) *ChefSync {
 	s := newConstruct(scope, id, props.Config)
 	s.code = props.Code
-	s.scope = rights.ScopeOf(props.Config)
+	s.scope = permissions.ScopeOf(props.Config)
 	if name := s.stack.StackName(); *name != s.aws.Stack {
 		awscdk.Annotations_Of(s.Construct).AddError(jsii.String(fmt.Sprintf(
 			"the stack is named %s, and %s in the configuration: give it this name, or write stack = %q under [aws]", *name, s.aws.Stack, *name)))

@@ -36,7 +36,7 @@ func ExampleNew() {
 		Config: c,
 		// In a real app: awslambda.Code_FromAsset of the function's ZIP file of the release.
 		Code: func(function string) awslambda.Code {
-			return awslambda.Code_FromAsset(jsii.String("../rights"), nil)
+			return awslambda.Code_FromAsset(jsii.String("../permissions"), nil)
 		},
 	})
 	awscdk.NewCfnOutput(stack, jsii.String("RecordsArn"), &awscdk.CfnOutputProps{Value: replication.Table.TableArn()})

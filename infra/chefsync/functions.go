@@ -12,7 +12,7 @@ import (
 	"github.com/aws/aws-cdk-go/awscdk/v2/awslogs"
 	"github.com/aws/jsii-runtime-go"
 
-	"chefsync/infra/rights"
+	"chefsync/infra/permissions"
 	"chefsync/pkg/cloud"
 	"chefsync/pkg/config"
 )
@@ -47,7 +47,7 @@ type functionProps struct {
 	concurrency       int  // 0 for as many as the account allows
 	reachesServers    bool // joins the VPC, if there is one
 	resources         cloud.Resources
-	rights            []rights.Right
+	permissions       []permissions.Permission
 }
 
 func (s *ChefSync) addFunctions() {
@@ -55,7 +55,7 @@ func (s *ChefSync) addFunctions() {
 	s.sync = s.addFunction(functionProps{
 		name: cloud.SyncFunction, description: "One pass for one pair",
 		memory: s.aws.Memory, timeout: s.aws.Timeout, concurrency: s.aws.ReservedConcurrency, reachesServers: true,
-		resources: resources, rights: rights.Sync(s.scope),
+		resources: resources, permissions: permissions.Sync(s.scope),
 	})
 	resources.Sync = *s.sync.FunctionName()
 	if s.aws.ChangeLog {
@@ -70,7 +70,7 @@ func (s *ChefSync) addChanges(resources cloud.Resources) {
 	s.changes = s.addFunction(functionProps{
 		name: cloud.ChangesFunction, description: "The change log of the primary's changes: scans",
 		memory: s.aws.Memory, timeout: s.aws.Timeout, reachesServers: true,
-		resources: resources, rights: rights.Changes(s.scope),
+		resources: resources, permissions: permissions.Changes(s.scope),
 	})
 	if s.aws.ChangeLogURL {
 		s.addWeb(resources)
@@ -85,7 +85,7 @@ func (s *ChefSync) addWeb(resources cloud.Resources) {
 	s.web = s.addFunction(functionProps{
 		name: cloud.WebFunction, description: "The change log's URL: pushes, updated_since",
 		memory: s.aws.Memory, timeout: webTimeout, reachesServers: true,
-		resources: resources, rights: rights.Web(s.scope),
+		resources: resources, permissions: permissions.Web(s.scope),
 	})
 	s.URL = s.web.AddFunctionUrl(&awslambda.FunctionUrlOptions{AuthType: awslambda.FunctionUrlAuthType_NONE})
 }
@@ -102,7 +102,7 @@ func (s *ChefSync) addManager(resources cloud.Resources) {
 	s.manager = s.addFunction(functionProps{
 		name: cloud.ManagerFunction, description: "Starts passes and scans, and looks after all pairs",
 		memory: managerMemory, timeout: managerTimeout,
-		resources: resources, rights: rights.Manager(s.scope),
+		resources: resources, permissions: permissions.Manager(s.scope),
 	})
 }
 
@@ -118,9 +118,9 @@ func (s *ChefSync) addFunction(p functionProps) *function {
 	})}
 	// CDK has an enum of days, CloudFormation the number itself.
 	f.logs.Node().DefaultChild().(awslogs.CfnLogGroup).SetRetentionInDays(jsii.Number(s.aws.LogRetention.Hours() / 24))
-	granted := p.rights
+	granted := p.permissions
 	if p.reachesServers && s.network != nil {
-		granted = append(granted, rights.Network()...)
+		granted = append(granted, permissions.Network()...)
 	}
 	f.role = s.addRole(id+"Role", awsiam.NewServicePrincipal(jsii.String("lambda.amazonaws.com"), nil), granted, log)
 	props := &awslambda.FunctionProps{
@@ -133,7 +133,7 @@ func (s *ChefSync) addFunction(p functionProps) *function {
 		MemorySize:   jsii.Number(float64(p.memory)),
 		Timeout:      awscdk.Duration_Seconds(jsii.Number(p.timeout.Seconds())),
 		Environment:  stringsOf(p.resources.Environment()),
-		// The rights are complete, so CDK adds nothing to the role.
+		// The permissions are complete, so CDK adds nothing to the role.
 		Role:     f.role.WithoutPolicyUpdates(nil),
 		LogGroup: f.logs,
 		// The log lines of Lambda for each call cost more than the calls.

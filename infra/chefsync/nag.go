@@ -8,11 +8,11 @@ import (
 	"github.com/aws/jsii-runtime-go"
 	"github.com/cdklabs/cdk-nag-go/cdknag/v2"
 
-	"chefsync/infra/rights"
+	"chefsync/infra/permissions"
 )
 
 // suppressFindings suppresses findings of cdk-nag that aren't fixed, each with a reason;
-// the others have that of a right.
+// the others have that of a permission.
 func (s *ChefSync) suppressFindings() {
 	suppress := func(id, reason string) *cdknag.NagPackSuppression {
 		return &cdknag.NagPackSuppression{Id: &id, Reason: &reason}
@@ -26,8 +26,8 @@ func (s *ChefSync) suppressFindings() {
 }
 
 // explainPatterns suppresses the findings of cdk-nag about patterns in a role's policy
-// with the reasons of the rights. A pattern without a reason stays a finding.
-func (s *ChefSync) explainPatterns(role awscdk.Resource, granted []rights.Right) {
+// with the reasons of the permissions. A pattern without a reason stays a finding.
+func (s *ChefSync) explainPatterns(role awscdk.Resource, granted []permissions.Permission) {
 	var suppressions []*cdknag.NagPackSuppression
 	for _, r := range granted {
 		if !r.HasPattern() || r.Reason == "" {
@@ -45,7 +45,7 @@ func (s *ChefSync) explainPatterns(role awscdk.Resource, granted []rights.Right)
 }
 
 // findingPattern returns a regular expression for the name that cdk-nag gives a pattern
-// of a right. It matches no * in names of the stack, or one reason would suppress
+// of a permission. It matches no * in names of the stack, or one reason would suppress
 // other findings.
 func findingPattern(resource string) string {
 	names := regexp.MustCompile(`\$\{[^}]+\}`)

@@ -7,14 +7,15 @@ import (
 	"github.com/aws/aws-cdk-go/awscdk/v2/awsiam"
 	"github.com/aws/jsii-runtime-go"
 
-	"chefsync/infra/rights"
+	"chefsync/infra/permissions"
 )
 
-// addRole adds a role with rights. Log is the name of the log group of its function.
-func (s *ChefSync) addRole(id string, trusted awsiam.IPrincipal, granted []rights.Right, log string) awsiam.Role {
+// addRole adds a role with permissions. Log is the name of the log group of its function.
+func (s *ChefSync) addRole(id string, trusted awsiam.IPrincipal, granted []permissions.Permission, log string) awsiam.Role {
 	role := awsiam.NewRole(s.Construct, jsii.String(id), &awsiam.RoleProps{
 		AssumedBy: trusted,
 		InlinePolicies: &map[string]awsiam.PolicyDocument{
+			// The name in deployed stacks, where another one would change every role.
 			"rights": awsiam.NewPolicyDocument(&awsiam.PolicyDocumentProps{Statements: s.newStatements(granted, log)}),
 		},
 	})
@@ -23,7 +24,7 @@ func (s *ChefSync) addRole(id string, trusted awsiam.IPrincipal, granted []right
 }
 
 // newStatements returns the statements of a policy. Log is the name of a log group.
-func (s *ChefSync) newStatements(granted []rights.Right, log string) *[]awsiam.PolicyStatement {
+func (s *ChefSync) newStatements(granted []permissions.Permission, log string) *[]awsiam.PolicyStatement {
 	var statements []awsiam.PolicyStatement
 	for _, r := range granted {
 		var resources []*string
@@ -37,7 +38,7 @@ func (s *ChefSync) newStatements(granted []rights.Right, log string) *[]awsiam.P
 	return &statements
 }
 
-// expandVariables replaces the variables in a resource of a right.
+// expandVariables replaces the variables in a resource of a permission.
 func (s *ChefSync) expandVariables(pattern, log string) string {
 	variable := regexp.MustCompile(`\$\{([A-Za-z]+)(?::([a-z]+))?\}`)
 	return variable.ReplaceAllStringFunc(pattern, func(text string) string {
@@ -64,7 +65,7 @@ func (s *ChefSync) expandVariables(pattern, log string) string {
 		case "WebFunction":
 			return *s.web.FunctionArn()
 		}
-		panic("no such variable of a right: " + text)
+		panic("no such variable of a permission: " + text)
 	})
 }
 

@@ -18,7 +18,7 @@ const recoveryDays = 35
 
 // addKey adds the customer's key that encrypts all data of the stack. Its owner has its
 // policy, so nothing is added to it. Without one, keys that AWS owns are used, which
-// cost nothing and need no rights.
+// cost nothing and need no permissions.
 func (s *ChefSync) addKey() {
 	if s.aws.KMSKey != "" {
 		s.key = awskms.Key_FromKeyArn(s.Construct, jsii.String("Key"), &s.aws.KMSKey)

@@ -15,7 +15,7 @@ import (
 	"github.com/aws/jsii-runtime-go"
 	"github.com/cdklabs/cdk-nag-go/cdknag/v2"
 
-	"chefsync/infra/rights"
+	"chefsync/infra/permissions"
 	"chefsync/pkg/cloud"
 	"chefsync/pkg/config"
 )
@@ -52,7 +52,7 @@ func NewTemplate(app awscdk.App, props *TemplateProps) *ChefSync {
 
 	s := newConstruct(stack, "Default", defaults)
 	s.alarmAge, s.alarmAgeText = *p.alarmAge.ValueAsNumber(), *p.alarmAge.ValueAsString()+" seconds"
-	s.scope = rights.TemplateScope(name)
+	s.scope = permissions.TemplateScope(name)
 	artifacts := *p.artifacts.ValueAsString()
 	bucket := awss3.Bucket_FromBucketName(stack, jsii.String("Artifacts"), &artifacts)
 	// The key of a ZIP file has the hash of its content.
@@ -198,7 +198,7 @@ func onlyIf(c awscdk.CfnCondition, value any) map[string]any {
 // addNetworkPolicy adds the policy that roles need for functions in a VPC, and returns
 // its logical id.
 func (s *ChefSync) addNetworkPolicy(p parameters) string {
-	granted := rights.Network()
+	granted := permissions.Network()
 	policy := awsiam.NewManagedPolicy(s.Construct, jsii.String("NetworkPolicy"), &awsiam.ManagedPolicyProps{
 		Description: jsii.String("Lets functions of Chef Replication join a VPC"), Statements: s.newStatements(granted, ""),
 	})

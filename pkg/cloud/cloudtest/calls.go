@@ -107,7 +107,7 @@ func tableCalls(operation string, body []byte) (calls []Call) {
 }
 
 // objectCalls returns the calls of a request to S3. Deleting several objects needs a
-// right for each of them, and another one for versions.
+// permission for each of them, and another one for versions.
 func objectCalls(r *http.Request, path string, body []byte) (calls []Call) {
 	bucket, key, _ := strings.Cut(path, "/")
 	query := r.URL.Query()

@@ -1,7 +1,7 @@
-// Package rights is the table of what the roles of a stack may do. The stack turns it
+// Package permissions is the table of what the roles of a stack may do. The stack turns it
 // into policies; tests compare it with the calls that the functions make. It doesn't
 // import CDK, so that such tests need no Node.
-package rights
+package permissions
 
 import (
 	"fmt"
@@ -12,8 +12,8 @@ import (
 	"chefsync/pkg/config"
 )
 
-// Right allows a role some actions on some resources.
-type Right struct {
+// Permission allows a role some actions on some resources.
+type Permission struct {
 	Actions []string
 	// Resources are ARNs, or patterns of them, with variables of the stack:
 	// ${Table}, ${Bucket}, ${SyncFunction} and so on are ARNs, and so are
@@ -28,11 +28,11 @@ type Right struct {
 }
 
 // HasPattern reports whether some resource is a pattern.
-func (r Right) HasPattern() bool {
-	return slices.ContainsFunc(r.Resources, func(s string) bool { return strings.ContainsAny(s, "*?") })
+func (p Permission) HasPattern() bool {
+	return slices.ContainsFunc(p.Resources, func(s string) bool { return strings.ContainsAny(s, "*?") })
 }
 
-// Scope is what the rights of a stack's roles depend on.
+// Scope is what the permissions of a stack's roles depend on.
 type Scope struct {
 	// The secrets that functions/sync, changes and web read. A name may end in *, for
 	// which SecretsReason is the reason.
@@ -66,9 +66,9 @@ func TemplateScope(stack string) Scope {
 	}
 }
 
-// Network returns the rights that Lambda needs to join a function to a VPC.
-func Network() []Right {
-	return []Right{{
+// Network returns the permissions that Lambda needs to join a function to a VPC.
+func Network() []Permission {
+	return []Permission{{
 		Actions: []string{"ec2:CreateNetworkInterface", "ec2:DescribeNetworkInterfaces", "ec2:DescribeSubnets",
 			"ec2:DeleteNetworkInterface", "ec2:AssignPrivateIpAddresses", "ec2:UnassignPrivateIpAddresses"},
 		Resources: []string{"*"},
@@ -76,31 +76,31 @@ func Network() []Right {
 	}}
 }
 
-// Sync returns the rights of functions/sync.
-func Sync(s Scope) []Right {
-	return slices.Concat(baseRights(), storeRights(), stageRights(), readSecrets(s, s.SyncSecrets...),
-		[]Right{readConfiguration()}, writeStore(s))
+// Sync returns the permissions of functions/sync.
+func Sync(s Scope) []Permission {
+	return slices.Concat(basePermissions(), storePermissions(), stagePermissions(), readSecrets(s, s.SyncSecrets...),
+		[]Permission{readConfiguration()}, writeStore(s))
 }
 
-// Changes returns the rights of functions/changes: to scan, and to start the pairs of
+// Changes returns the permissions of functions/changes: to scan, and to start the pairs of
 // an organization that changed.
-func Changes(s Scope) []Right {
-	return slices.Concat(baseRights(), storeRights(), readSecrets(s, s.ScanSecrets...),
-		[]Right{listBucket(), readConfiguration(), invokeFunctions("${SyncFunction}")}, writeStore(s))
+func Changes(s Scope) []Permission {
+	return slices.Concat(basePermissions(), storePermissions(), readSecrets(s, s.ScanSecrets...),
+		[]Permission{listBucket(), readConfiguration(), invokeFunctions("${SyncFunction}")}, writeStore(s))
 }
 
-// Web returns the rights of functions/web: to record pushes and start pairs, to read the
+// Web returns the permissions of functions/web: to record pushes and start pairs, to read the
 // change log, and to look up readers at the primary.
-func Web(s Scope) []Right {
-	return slices.Concat(baseRights(), []Right{
+func Web(s Scope) []Permission {
+	return slices.Concat(basePermissions(), []Permission{
 		{Actions: []string{"dynamodb:GetItem", "dynamodb:Query", "dynamodb:PutItem"}, Resources: []string{"${Table}"}},
 		readConfiguration(), invokeFunctions("${SyncFunction}"),
 	}, readSecrets(s, s.WebSecrets...), useDataKey(s, []string{"kms:Decrypt"}, "s3"), writeTable(s), writeEncrypted(s, "dynamodb", "sqs"))
 }
 
-// Manager returns the rights of functions/manager.
-func Manager(s Scope) []Right {
-	return slices.Concat(baseRights(), importRights(), []Right{
+// Manager returns the permissions of functions/manager.
+func Manager(s Scope) []Permission {
+	return slices.Concat(basePermissions(), importPermissions(), []Permission{
 		// It reads pairs and scans, and records that it did. After an upgrade it imports the
 		// records of any pair.
 		{
@@ -119,8 +119,8 @@ func Manager(s Scope) []Right {
 }
 
 // publishEvents allows the manager to publish events of its own source.
-func publishEvents() Right {
-	return Right{
+func publishEvents() Permission {
+	return Permission{
 		Actions: []string{"events:PutEvents"}, Resources: []string{"arn:${Here:events}:event-bus/default"},
 		Conditions: map[string]map[string][]string{"StringEquals": {"events:source": {cloud.EventSource}}},
 	}
@@ -128,11 +128,11 @@ func publishEvents() Right {
 
 // reserveConcurrency allows the manager to bound the concurrency of requests to the
 // change log's URL.
-func reserveConcurrency(s Scope) []Right {
+func reserveConcurrency(s Scope) []Permission {
 	if !s.ChangeLogURL {
 		return nil
 	}
-	return []Right{{Actions: []string{"lambda:PutFunctionConcurrency", "lambda:DeleteFunctionConcurrency"}, Resources: []string{"${WebFunction}"}}}
+	return []Permission{{Actions: []string{"lambda:PutFunctionConcurrency", "lambda:DeleteFunctionConcurrency"}, Resources: []string{"${WebFunction}"}}}
 }
 
 // startedFunctions returns the functions that the manager invokes.
@@ -145,11 +145,11 @@ func startedFunctions(s Scope) []string {
 
 // emptyBucket allows the manager to empty the bucket when the stack is removed with its
 // data.
-func emptyBucket(s Scope) []Right {
+func emptyBucket(s Scope) []Permission {
 	if !s.EmptyBucket {
 		return nil
 	}
-	return []Right{
+	return []Permission{
 		{Actions: []string{"s3:PutBucketPolicy", "s3:ListBucketVersions"}, Resources: []string{"${Bucket}"}},
 		{
 			Actions: []string{"s3:DeleteObjectVersion"}, Resources: []string{"${Bucket}/*"},
@@ -158,10 +158,10 @@ func emptyBucket(s Scope) []Right {
 	}
 }
 
-// baseRights returns the rights of every function: to write its log, and to send events
+// basePermissions returns the permissions of every function: to write its log, and to send events
 // that failed to the queue of dead letters.
-func baseRights() []Right {
-	return []Right{
+func basePermissions() []Permission {
+	return []Permission{
 		{
 			Actions:   []string{"logs:CreateLogStream", "logs:PutLogEvents"},
 			Resources: []string{"${Log}:*"},
@@ -171,20 +171,20 @@ func baseRights() []Right {
 	}
 }
 
-// storeRights returns the rights that pkg/store/dynamo needs. Transactions are
+// storePermissions returns the permissions that pkg/store/dynamo needs. Transactions are
 // authorized by their parts.
-func storeRights() []Right {
-	return append([]Right{{
+func storePermissions() []Permission {
+	return append([]Permission{{
 		Actions: []string{"dynamodb:GetItem", "dynamodb:Query",
 			"dynamodb:PutItem", "dynamodb:DeleteItem", "dynamodb:ConditionCheckItem"},
 		Resources: []string{"${Table}"},
-	}}, importRights()...)
+	}}, importPermissions()...)
 }
 
-// importRights returns the rights that pkg/store/dynamo/previous needs in addition, once
+// importPermissions returns the permissions that pkg/store/dynamo/previous needs in addition, once
 // after an upgrade.
-func importRights() []Right {
-	return []Right{
+func importPermissions() []Permission {
+	return []Permission{
 		{Actions: []string{"dynamodb:UpdateItem"}, Resources: []string{"${Table}"}},
 		{
 			Actions: []string{"s3:GetObject"}, Resources: []string{"${Bucket}/" + cloud.StatePrefix + "*"},
@@ -193,9 +193,9 @@ func importRights() []Right {
 	}
 }
 
-// stageRights returns the rights that pkg/stage/s3stage needs.
-func stageRights() []Right {
-	return []Right{
+// stagePermissions returns the permissions that pkg/stage/s3stage needs.
+func stagePermissions() []Permission {
+	return []Permission{
 		{
 			Actions:   []string{"s3:GetObject", "s3:PutObject", "s3:DeleteObject"},
 			Resources: []string{"${Bucket}/" + cloud.StagePrefix + "*"},
@@ -205,48 +205,48 @@ func stageRights() []Right {
 	}
 }
 
-// listBucket returns the right without which S3 responds "denied" for objects that don't
+// listBucket returns the permission without which S3 responds "denied" for objects that don't
 // exist. A condition on the prefix would remove it again, since reading an object has
 // no prefix.
-func listBucket() Right {
-	return Right{Actions: []string{"s3:ListBucket"}, Resources: []string{"${Bucket}"}}
+func listBucket() Permission {
+	return Permission{Actions: []string{"s3:ListBucket"}, Resources: []string{"${Bucket}"}}
 }
 
-func readConfiguration() Right {
-	return Right{Actions: []string{"s3:GetObject"}, Resources: []string{"${Bucket}/" + cloud.ConfigKey}}
+func readConfiguration() Permission {
+	return Permission{Actions: []string{"s3:GetObject"}, Resources: []string{"${Bucket}/" + cloud.ConfigKey}}
 }
 
-func invokeFunctions(functions ...string) Right {
-	return Right{Actions: []string{"lambda:InvokeFunction"}, Resources: functions}
+func invokeFunctions(functions ...string) Permission {
+	return Permission{Actions: []string{"lambda:InvokeFunction"}, Resources: functions}
 }
 
-func sendDeadLetters() Right {
-	return Right{Actions: []string{"sqs:SendMessage"}, Resources: []string{"${DeadLetters}"}}
+func sendDeadLetters() Permission {
+	return Permission{Actions: []string{"sqs:SendMessage"}, Resources: []string{"${DeadLetters}"}}
 }
 
-// readSecrets returns the rights to read secrets. A reference whose name ends in *
+// readSecrets returns the permissions to read secrets. A reference whose name ends in *
 // stands for several: for all under the stack's name, if there are too many to name each.
-func readSecrets(s Scope, refs ...config.KeyRef) []Right {
+func readSecrets(s Scope, refs ...config.KeyRef) []Permission {
 	named := map[string][]string{}
 	for _, ref := range refs {
 		if arn := secretARN(ref); arn != "" && !slices.Contains(named[ref.Scheme], arn) {
 			named[ref.Scheme] = append(named[ref.Scheme], arn)
 		}
 	}
-	var all []Right
+	var all []Permission
 	if arns := named["secretsmanager"]; len(arns) > 0 {
 		why := "Secrets Manager ends the ARN of a secret in six characters that are unknown before it exists"
 		if hasPattern(arns) {
 			why += "; " + s.SecretsReason
 		}
-		all = append(all, Right{Actions: []string{"secretsmanager:GetSecretValue"}, Resources: arns, Reason: why})
+		all = append(all, Permission{Actions: []string{"secretsmanager:GetSecretValue"}, Resources: arns, Reason: why})
 	}
 	if arns := named["ssm"]; len(arns) > 0 {
 		why := ""
 		if hasPattern(arns) {
 			why = s.SecretsReason
 		}
-		all = append(all, Right{Actions: []string{"ssm:GetParameter"}, Resources: arns, Reason: why})
+		all = append(all, Permission{Actions: []string{"ssm:GetParameter"}, Resources: arns, Reason: why})
 	}
 	return append(all, decryptSecrets(s, "secretsmanager", "ssm")...)
 }
@@ -272,34 +272,34 @@ func secretARN(ref config.KeyRef) string {
 }
 
 // decryptSecrets allows services to decrypt with the customer's keys on behalf of a role.
-func decryptSecrets(s Scope, services ...string) []Right {
+func decryptSecrets(s Scope, services ...string) []Permission {
 	if len(s.KMSKeys) == 0 {
 		return nil
 	}
-	return []Right{{Actions: []string{"kms:Decrypt"}, Resources: s.KMSKeys, Conditions: viaServices(services)}}
+	return []Permission{{Actions: []string{"kms:Decrypt"}, Resources: s.KMSKeys, Conditions: viaServices(services)}}
 }
 
 // useDataKey allows services to use the key of the stack's data on behalf of a role. Keys
-// that AWS owns need no right.
-func useDataKey(s Scope, actions []string, services ...string) []Right {
+// that AWS owns need no permission.
+func useDataKey(s Scope, actions []string, services ...string) []Permission {
 	if s.KMSKey == "" {
 		return nil
 	}
-	return []Right{{Actions: actions, Resources: []string{s.KMSKey}, Conditions: viaServices(services)}}
+	return []Permission{{Actions: actions, Resources: []string{s.KMSKey}, Conditions: viaServices(services)}}
 }
 
-// writeEncrypted returns the rights to write and read encrypted data.
-func writeEncrypted(s Scope, services ...string) []Right {
+// writeEncrypted returns the permissions to write and read encrypted data.
+func writeEncrypted(s Scope, services ...string) []Permission {
 	return useDataKey(s, []string{"kms:Decrypt", "kms:GenerateDataKey"}, services...)
 }
 
-// writeStore returns the rights to the key that a function with a store needs.
-func writeStore(s Scope) []Right {
+// writeStore returns the permissions to the key that a function with a store needs.
+func writeStore(s Scope) []Permission {
 	return append(writeEncrypted(s, "dynamodb", "s3", "sqs"), writeTable(s)...)
 }
 
-// writeTable returns the rights that DynamoDB needs in addition to other services.
-func writeTable(s Scope) []Right {
+// writeTable returns the permissions that DynamoDB needs in addition to other services.
+func writeTable(s Scope) []Permission {
 	return useDataKey(s, []string{"kms:DescribeKey", "kms:Encrypt", "kms:ReEncryptFrom", "kms:ReEncryptTo"}, "dynamodb")
 }
 

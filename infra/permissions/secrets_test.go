@@ -1,4 +1,4 @@
-package rights_test
+package permissions_test
 
 import (
 	"fmt"
@@ -6,7 +6,7 @@ import (
 	"strings"
 	"testing"
 
-	"chefsync/infra/rights"
+	"chefsync/infra/permissions"
 	"chefsync/pkg/config"
 )
 
@@ -27,7 +27,7 @@ func configWithReplicas(t *testing.T, n int, under string) *config.Config {
 func TestFewSecretsAreNamedEach(t *testing.T) {
 	c := configWithReplicas(t, 20, "chef-sync")
 	for _, action := range []string{"secretsmanager:GetSecretValue", "ssm:GetParameter"} {
-		if got := allowedResources(rights.Sync(rights.ScopeOf(c)), action); len(got) < 20 || slices.ContainsFunc(got, func(arn string) bool { return strings.HasSuffix(arn, "*") }) {
+		if got := allowedResources(permissions.Sync(permissions.ScopeOf(c)), action); len(got) < 20 || slices.ContainsFunc(got, func(arn string) bool { return strings.HasSuffix(arn, "*") }) {
 			t.Errorf("%s on %v", action, got)
 		}
 	}
@@ -40,17 +40,17 @@ func TestManySecretsOfTheStackAreOnePattern(t *testing.T) {
 		"secretsmanager:GetSecretValue": "arn:${Here:secretsmanager}:secret:chef-sync/*",
 		"ssm:GetParameter":              "arn:${Here:ssm}:parameter/chef-sync/*",
 	} {
-		if got := allowedResources(rights.Sync(rights.ScopeOf(c)), action); !slices.Equal(got, []string{want}) {
+		if got := allowedResources(permissions.Sync(permissions.ScopeOf(c)), action); !slices.Equal(got, []string{want}) {
 			t.Errorf("%s on %v, want %s", action, got, want)
 		}
 	}
-	for _, r := range rights.Sync(rights.ScopeOf(c)) {
+	for _, r := range permissions.Sync(permissions.ScopeOf(c)) {
 		if r.HasPattern() && r.Reason == "" {
 			t.Errorf("%v on %v has no reason", r.Actions, r.Resources)
 		}
 	}
 	// The role of the change log has three secrets, whatever the number of replicas.
-	if got := allowedResources(rights.Changes(rights.ScopeOf(c)), "secretsmanager:GetSecretValue"); slices.ContainsFunc(got, func(arn string) bool { return strings.HasSuffix(arn, "*") }) {
+	if got := allowedResources(permissions.Changes(permissions.ScopeOf(c)), "secretsmanager:GetSecretValue"); slices.ContainsFunc(got, func(arn string) bool { return strings.HasSuffix(arn, "*") }) {
 		t.Errorf("the role of changes reads %v", got)
 	}
 	if err := c.CheckAWS(); err != nil {

@@ -1,4 +1,4 @@
-package rights_test
+package permissions_test
 
 import (
 	"os"
@@ -8,7 +8,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"chefsync/infra/rights"
+	"chefsync/infra/permissions"
 	"chefsync/pkg/config"
 )
 
@@ -27,19 +27,21 @@ func parseConfig(t *testing.T, change func(string) string) *config.Config {
 
 func unchanged(text string) string { return text }
 
-// allRoles are the rights of all roles of a stack for a configuration.
-func allRoles(c *config.Config) map[string][]rights.Right { return rolesOf(rights.ScopeOf(c)) }
+// allRoles are the permissions of all roles of a stack for a configuration.
+func allRoles(c *config.Config) map[string][]permissions.Permission {
+	return rolesOf(permissions.ScopeOf(c))
+}
 
-func rolesOf(s rights.Scope) map[string][]rights.Right {
-	return map[string][]rights.Right{
-		"sync": rights.Sync(s), "changes": rights.Changes(s), "web": rights.Web(s), "manager": rights.Manager(s),
-		"network": rights.Network(),
+func rolesOf(s permissions.Scope) map[string][]permissions.Permission {
+	return map[string][]permissions.Permission{
+		"sync": permissions.Sync(s), "changes": permissions.Changes(s), "web": permissions.Web(s), "manager": permissions.Manager(s),
+		"network": permissions.Network(),
 	}
 }
 
 func TestPatternsOfRightsHaveReasons(t *testing.T) {
 	all := allRoles(parseConfig(t, unchanged))
-	for role, granted := range rolesOf(rights.TemplateScope("chef-sync")) {
+	for role, granted := range rolesOf(permissions.TemplateScope("chef-sync")) {
 		all["template, "+role] = granted
 	}
 	for role, granted := range all {
@@ -57,7 +59,7 @@ func TestPatternsOfRightsHaveReasons(t *testing.T) {
 }
 
 // allowedResources are those that a role may do an action on.
-func allowedResources(granted []rights.Right, action string) (list []string) {
+func allowedResources(granted []permissions.Permission, action string) (list []string) {
 	for _, r := range granted {
 		if slices.Contains(r.Actions, action) {
 			list = append(list, r.Resources...)
@@ -81,7 +83,7 @@ func TestOnlySecretsOfServersAreReadable(t *testing.T) {
 			t.Errorf("%s (-want +got):\n%s", role, diff)
 		}
 	}
-	if r := append(allowedResources(rights.Manager(rights.ScopeOf(c)), "secretsmanager:GetSecretValue"), allowedResources(rights.Manager(rights.ScopeOf(c)), "ssm:GetParameter")...); len(r) > 0 {
+	if r := append(allowedResources(permissions.Manager(permissions.ScopeOf(c)), "secretsmanager:GetSecretValue"), allowedResources(permissions.Manager(permissions.ScopeOf(c)), "ssm:GetParameter")...); len(r) > 0 {
 		t.Errorf("the manager reads %v", r)
 	}
 }
@@ -91,7 +93,7 @@ func TestSecretsMayBeNamedByARN(t *testing.T) {
 	c := parseConfig(t, func(text string) string {
 		return strings.Replace(text, "secretsmanager:chef-sync/eu", "secretsmanager:"+arn, 1)
 	})
-	if got := allowedResources(rights.Sync(rights.ScopeOf(c)), "secretsmanager:GetSecretValue"); !slices.Contains(got, arn) {
+	if got := allowedResources(permissions.Sync(permissions.ScopeOf(c)), "secretsmanager:GetSecretValue"); !slices.Contains(got, arn) {
 		t.Errorf("readable: %v", got)
 	}
 }
@@ -129,7 +131,7 @@ func TestAnotherOrganizationNeedsNoOtherRights(t *testing.T) {
 func TestWebHasOnlyTheRightsOfTheURL(t *testing.T) {
 	for line, want := range map[string]int{"": 1, "journal_url = false": 0, "journal = false": 0} {
 		c := parseConfig(t, func(text string) string { return strings.Replace(text, "[aws]\n", "[aws]\n"+line+"\n", 1) })
-		if got := len(allowedResources(rights.Manager(rights.ScopeOf(c)), "lambda:PutFunctionConcurrency")); got != want {
+		if got := len(allowedResources(permissions.Manager(permissions.ScopeOf(c)), "lambda:PutFunctionConcurrency")); got != want {
 			t.Errorf("%q: the manager reserves concurrency of %d functions, want %d", line, got, want)
 		}
 	}
@@ -137,7 +139,7 @@ func TestWebHasOnlyTheRightsOfTheURL(t *testing.T) {
 
 func TestWithoutAChangeLogItsFunctionIsNotInvoked(t *testing.T) {
 	c := parseConfig(t, func(text string) string { return strings.Replace(text, "[aws]\n", "[aws]\njournal = false\n", 1) })
-	if got := allowedResources(rights.Manager(rights.ScopeOf(c)), "lambda:InvokeFunction"); !slices.Equal(got, []string{"${SyncFunction}"}) {
+	if got := allowedResources(permissions.Manager(permissions.ScopeOf(c)), "lambda:InvokeFunction"); !slices.Equal(got, []string{"${SyncFunction}"}) {
 		t.Errorf("the manager calls %v", got)
 	}
 }
@@ -193,7 +195,7 @@ func TestOnlyADestroyedStackMayBeEmptied(t *testing.T) {
 		c := parseConfig(t, func(text string) string {
 			return strings.Replace(text, "[aws]\n", "[aws]\nremoval = \""+removal+"\"\n", 1)
 		})
-		if got := len(allowedResources(rights.Manager(rights.ScopeOf(c)), "s3:DeleteObjectVersion")); got != want {
+		if got := len(allowedResources(permissions.Manager(permissions.ScopeOf(c)), "s3:DeleteObjectVersion")); got != want {
 			t.Errorf("removal %q: the manager deletes in %d places, want %d", removal, got, want)
 		}
 	}

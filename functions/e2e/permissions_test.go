@@ -18,7 +18,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 
-	"chefsync/infra/rights"
+	"chefsync/infra/permissions"
 	"chefsync/pkg/chef/cheftest"
 	"chefsync/pkg/cloud"
 	"chefsync/pkg/config"
@@ -27,7 +27,7 @@ import (
 	"chefsync/pkg/store/dynamo"
 )
 
-// notCalls are rights that no call of a function shows, and why they are needed.
+// notCalls are permissions that no call of a function shows, and why they are needed.
 func notCalls() map[string]string {
 	return map[string]string{
 		"logs:CreateLogStream": "Lambda writes the log in the function's name",
@@ -41,7 +41,7 @@ func notCalls() map[string]string {
 	}
 }
 
-// TestRolesAllowExactlyTheCallsOfTheFunctions: the rights of the template's
+// TestRolesAllowExactlyTheCallsOfTheFunctions: the permissions of the template's
 // roles against the calls that the programs make in a long life of a stack.
 func TestRolesAllowExactlyTheCallsOfTheFunctions(t *testing.T) {
 	t.Parallel()
@@ -54,14 +54,14 @@ func TestRolesAllowExactlyTheCallsOfTheFunctions(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	scope := rights.ScopeOf(c)
-	template := rights.TemplateScope(r.stack.Stack)
+	scope := permissions.ScopeOf(c)
+	template := permissions.TemplateScope(r.stack.Stack)
 	template.EmptyBucket = true // only stacks of CDK are removed with their data
-	fromTemplate := map[string][]rights.Right{
-		cloud.SyncFunction: rights.Sync(template), cloud.ChangesFunction: rights.Changes(template), cloud.WebFunction: rights.Web(template), cloud.ManagerFunction: rights.Manager(template),
+	fromTemplate := map[string][]permissions.Permission{
+		cloud.SyncFunction: permissions.Sync(template), cloud.ChangesFunction: permissions.Changes(template), cloud.WebFunction: permissions.Web(template), cloud.ManagerFunction: permissions.Manager(template),
 	}
-	for name, granted := range map[string][]rights.Right{
-		cloud.SyncFunction: rights.Sync(scope), cloud.ChangesFunction: rights.Changes(scope), cloud.WebFunction: rights.Web(scope), cloud.ManagerFunction: rights.Manager(scope),
+	for name, granted := range map[string][]permissions.Permission{
+		cloud.SyncFunction: permissions.Sync(scope), cloud.ChangesFunction: permissions.Changes(scope), cloud.WebFunction: permissions.Web(scope), cloud.ManagerFunction: permissions.Manager(scope),
 	} {
 		t.Run(name, func(t *testing.T) {
 			seen := r.recordedCalls(name)
@@ -74,9 +74,9 @@ func TestRolesAllowExactlyTheCallsOfTheFunctions(t *testing.T) {
 					t.Errorf("the function calls %s on %s, which its role in the released template doesn't allow", action, resource)
 				}
 			}
-			for _, right := range granted {
-				for _, action := range right.Actions {
-					for _, resource := range right.Resources {
+			for _, permission := range granted {
+				for _, action := range permission.Actions {
+					for _, resource := range permission.Resources {
 						_, known := notCalls()[action]
 						_, knownHere := notCalls()[action+" "+resource]
 						if !known && !knownHere && !isUsed(seen, action, resource) {
@@ -167,7 +167,7 @@ func (r *testStack) publishEvent() {
 }
 
 // recordedCalls are the calls of a function as ACTION RESOURCE, with the resources as the
-// table of rights writes them.
+// table of permissions writes them.
 func (r *testStack) recordedCalls(name string) map[string]bool {
 	calls := map[string]bool{}
 	for _, c := range r.proxies[name].Calls() {
@@ -203,16 +203,16 @@ func (r *testStack) recordedCalls(name string) map[string]bool {
 	return calls
 }
 
-// isAllowed reports whether rights allow a call.
-func isAllowed(granted []rights.Right, action, resource string) bool {
-	return slices.ContainsFunc(granted, func(right rights.Right) bool {
-		return slices.Contains(right.Actions, action) && slices.ContainsFunc(right.Resources, func(pattern string) bool {
+// isAllowed reports whether permissions allow a call.
+func isAllowed(granted []permissions.Permission, action, resource string) bool {
+	return slices.ContainsFunc(granted, func(permission permissions.Permission) bool {
+		return slices.Contains(permission.Actions, action) && slices.ContainsFunc(permission.Resources, func(pattern string) bool {
 			return matchesPattern(pattern, resource)
 		})
 	})
 }
 
-// isUsed reports whether a function has used a right.
+// isUsed reports whether a function has used a permission.
 func isUsed(seen map[string]bool, action, pattern string) bool {
 	for call := range seen {
 		if a, resource, _ := strings.Cut(call, " "); a == action && matchesPattern(pattern, resource) {
@@ -228,7 +228,7 @@ func matchesPattern(pattern, resource string) bool {
 }
 
 func TestTheComparisonOfRightsCanFail(t *testing.T) {
-	granted := []rights.Right{{Actions: []string{"s3:GetObject"}, Resources: []string{"${Bucket}/stage/*"}}}
+	granted := []permissions.Permission{{Actions: []string{"s3:GetObject"}, Resources: []string{"${Bucket}/stage/*"}}}
 	for call, want := range map[string]bool{
 		"s3:GetObject ${Bucket}/stage/a/b": true, "s3:GetObject ${Bucket}/state/a": false, "s3:PutObject ${Bucket}/stage/a": false,
 	} {
