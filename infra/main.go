@@ -23,11 +23,22 @@ import (
 
 func main() {
 	err := synthesize(os.Stderr)
-	jsii.Close()
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
+	}
+	closeRuntime()
+	if err != nil {
 		os.Exit(1)
 	}
+}
+
+// closeRuntime ends jsii's Node process. Two goroutines of jsii wait for it then, and the
+// second one reports "exited abnormally: waitid: no child processes" on standard error.
+func closeRuntime() {
+	if null, err := os.OpenFile(os.DevNull, os.O_WRONLY, 0); err == nil {
+		os.Stderr = null
+	}
+	jsii.Close()
 }
 
 // synthesize synthesizes the stack in the current folder, which is that of cdk.json. Jsii
