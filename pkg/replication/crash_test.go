@@ -114,7 +114,7 @@ func (w *world) difference() string {
 			return fmt.Sprintf("%s is only on the replica", p)
 		}
 	}
-	if torn := w.replica.Torn(); len(torn) > 0 {
+	if torn := w.replica.Broken(); len(torn) > 0 {
 		return fmt.Sprintf("torn: %v", torn)
 	}
 	return ""
@@ -271,7 +271,7 @@ func TestAnyHistoryConverges(t *testing.T) {
 				w.advance(time.Second)
 			},
 			"": func(t *rapid.T) {
-				if torn := w.replica.Torn(); len(torn) > 0 {
+				if torn := w.replica.Broken(); len(torn) > 0 {
 					t.Fatalf("torn on the replica: %v", torn)
 				}
 			},

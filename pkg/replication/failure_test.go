@@ -467,7 +467,7 @@ func TestDamagedContentOnThePrimaryIsUnsynced(t *testing.T) {
 	if u := w.unsynced(); len(u) != 1 || u[0].Ref.Path() != "/cookbooks/apt/1.0.0" || u[0].Class != fault.Rejected {
 		t.Fatalf("unsynced %+v, want the cookbook version with the damaged file", u)
 	}
-	if torn := w.replica.Torn(); len(torn) > 0 {
+	if torn := w.replica.Broken(); len(torn) > 0 {
 		t.Errorf("torn on the replica: %v", torn)
 	}
 }

@@ -296,7 +296,7 @@ func (h *history) ran(t *rapid.T, recorded bool) {
 			t.Errorf("%s is in the ledger, and replication didn't put it there", r)
 		}
 	}
-	if torn := h.replica.Torn(); len(torn) > 0 {
+	if torn := h.replica.Broken(); len(torn) > 0 {
 		t.Errorf("torn on the replica: %v", torn)
 	}
 	if u := h.unsynced(); st.Progress.Status == replication.Synced && len(u) > 0 && slices.ContainsFunc(u, func(x replication.Unsynced) bool { return h.world.pair.Manages(x.Ref) }) {

@@ -51,7 +51,7 @@ func wantOrg(t rapid.TB, o *replicationtest.Org, was map[string]string) {
 	if d := gocmp.Diff(was, o.Snapshot()); d != "" {
 		t.Fatalf("the replica isn't as it was (-was +is):\n%s", d)
 	}
-	if torn := o.Torn(); len(torn) > 0 {
+	if torn := o.Broken(); len(torn) > 0 {
 		t.Fatalf("torn cookbook versions on the replica: %v", torn)
 	}
 }

@@ -99,7 +99,7 @@ func (w *world) wantEqual() {
 	if d := cmp.Diff(w.primary.Snapshot(), w.replica.Snapshot()); d != "" {
 		w.t.Fatalf("the replica differs (-primary +replica):\n%s", d)
 	}
-	if torn := w.replica.Torn(); len(torn) > 0 {
+	if torn := w.replica.Broken(); len(torn) > 0 {
 		w.t.Fatalf("torn cookbook versions on the replica: %v", torn)
 	}
 }

@@ -15,6 +15,14 @@ func (o *Org) Mislay(content string) {
 	delete(o.files, hex.EncodeToString(sum[:]))
 }
 
+// Corrupt changes the stored content of a file, like a damaged disk.
+func (o *Org) Corrupt(content string) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	sum := md5.Sum([]byte(content))
+	o.files[hex.EncodeToString(sum[:])] = []byte(content + "!")
+}
+
 // Broken returns the cookbook versions of which a file is missing or damaged.
 func (o *Org) Broken() []string {
 	o.mu.Lock()

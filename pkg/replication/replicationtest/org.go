@@ -176,21 +176,6 @@ func (o *Org) Snapshot() map[string]string {
 	return out
 }
 
-// Torn returns the cookbook versions that lack a file.
-func (o *Org) Torn() []string {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	var incomplete []string
-	for r, obj := range o.objects {
-		for _, f := range obj.Files {
-			if _, ok := o.files[f.Checksum]; !ok {
-				incomplete = append(incomplete, r.Path())
-			}
-		}
-	}
-	return incomplete
-}
-
 func (o *Org) beginCall(ctx context.Context, op string, ref object.Ref) error {
 	o.Calls++
 	if ctx.Err() != nil {
@@ -472,12 +457,4 @@ func mustParseRef(path string) object.Ref {
 		panic(err)
 	}
 	return ref
-}
-
-// Corrupt changes the stored content of a file, like a damaged disk.
-func (o *Org) Corrupt(content string) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	sum := md5.Sum([]byte(content))
-	o.files[hex.EncodeToString(sum[:])] = []byte(content + "!")
 }
