@@ -43,12 +43,11 @@ func TestACrashAtAnyCallLosesNothing(t *testing.T) {
 			w.primary.Unset("/data/users")
 		}, 3},
 		{"changes", changeThings, func(*world) {}, 2},
-		{"changes, undone on the primary", changeThings, func(w *world) {
-			w.primary.Set("/roles/web", "web") // as the ledger has it
-			w.primary.Unset("/roles/db")       // never recorded, perhaps written
-			w.primary.Set("/roles/base", "base")
-			w.primary.Set("/cookbooks/apt/1.0.0", "apt1", "recipe", "shared")
-			w.primary.Set("/data/users/bob", "bob")
+		{"changes, undone on the primary", changeThings, undoThings, 2},
+		{"changes that a scan saw", changeScannedThings, func(*world) {}, 2},
+		{"changes that a scan saw, undone on the primary", changeScannedThings, func(w *world) {
+			undoThings(w)
+			w.scanner.Scan()
 		}, 2},
 	}
 	for _, s := range scenarios {
@@ -86,6 +85,21 @@ func changeThings(w *world) {
 	w.primary.Unset("/cookbooks/apt/1.0.0")
 	w.primary.Unset("/roles/base")
 	w.primary.Unset("/data/users/bob")
+}
+
+// undoThings takes most of that back.
+func undoThings(w *world) {
+	w.primary.Set("/roles/web", "web") // as the ledger has it
+	w.primary.Unset("/roles/db")       // never recorded, perhaps written
+	w.primary.Set("/roles/base", "base")
+	w.primary.Set("/cookbooks/apt/1.0.0", "apt1", "recipe", "shared")
+	w.primary.Set("/data/users/bob", "bob")
+}
+
+func changeScannedThings(w *world) {
+	w.scannedBy()
+	changeThings(w)
+	w.scanner.Scan()
 }
 
 // settle runs passes until the replica is equal, at most n.

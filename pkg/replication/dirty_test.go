@@ -1,9 +1,7 @@
 package replication_test
 
 import (
-	"context"
 	"fmt"
-	"slices"
 	"testing"
 	"time"
 
@@ -13,25 +11,14 @@ import (
 	"chefsync/pkg/replication/replicationtest"
 )
 
-// deafFeed is a feed to which no later change comes, as a forced overwrite of a
-// frozen cookbook version that was not pushed.
-type deafFeed struct {
-	*replicationtest.Org
-	upto int64
-}
-
-func (f deafFeed) Read(ctx context.Context, after int64) (replication.Rows, error) {
-	rows, err := f.Org.Read(ctx, after)
-	rows.Changes = slices.DeleteFunc(rows.Changes, func(c replication.Change) bool { return c.ID > f.upto })
-	return rows, err
-}
-
-// deaf copies all that there is, and returns a feed that names nothing later.
-func (w *world) deaf() deafFeed {
+// deaf copies all that there is, and has the pair learn of no later change, as of a forced
+// overwrite of a frozen cookbook version that was not pushed.
+func (w *world) deaf() {
 	w.t.Helper()
 	w.fill()
+	w.scanner = replicationtest.NewScanner(w.primary)
+	w.scanner.Scan()
 	w.pass()
-	return deafFeed{w.primary, w.record().Progress.Position.Seq}
 }
 
 // change makes a difference of each sort that no pass has applied.
@@ -45,9 +32,9 @@ func (w *world) change() {
 
 func TestAPassAppliesWhatAVerificationFound(t *testing.T) {
 	w := newWorld(t)
-	f := w.deaf()
+	w.deaf()
 	w.change()
-	if run := w.passBy(f); run.Mode != "" {
+	if run := w.pass(); run.Mode != "" {
 		t.Fatalf("%+v; want a poll that finds nothing", run)
 	}
 	r := w.verify(replication.VerifyOptions{})
@@ -56,13 +43,11 @@ func TestAPassAppliesWhatAVerificationFound(t *testing.T) {
 	if p := w.record().Progress; p.Pending != 4 || len(p.Dirty) != 4 {
 		t.Errorf("pending %d, dirty %v; want all 4", p.Pending, p.Dirty)
 	}
-	e := w.engine()
-	e.Feed = f
-	plan, err := e.Preview(t.Context(), false)
+	plan, err := w.engine().Preview(t.Context(), false)
 	if err != nil || plan.Writes() != 4 {
 		t.Errorf("plan %+v, %v; want 4 writes", plan.Steps, err)
 	}
-	if run := w.passBy(f); run.Counts.Created+run.Counts.Updated+run.Counts.Deleted != 4 || run.Counts.Observed > 5 {
+	if run := w.pass(); run.Counts.Created+run.Counts.Updated+run.Counts.Deleted != 4 || run.Counts.Observed > 5 {
 		t.Errorf("%+v; want the 4 objects written, and no others read", run.Counts)
 	}
 	w.wantEqual()
@@ -70,39 +55,37 @@ func TestAPassAppliesWhatAVerificationFound(t *testing.T) {
 	if p := w.record().Progress; p.Pending != 0 || len(p.Dirty) != 0 {
 		t.Errorf("pending %d, dirty %v after the pass", p.Pending, p.Dirty)
 	}
-	if run := w.passBy(f); run.Mode != "" {
+	if run := w.pass(); run.Mode != "" {
 		t.Errorf("a further pass worked again: %+v", run)
 	}
 }
 
 func TestWhatAVerificationFoundSurvivesAPassThatFails(t *testing.T) {
 	w := newWorld(t)
-	f := w.deaf()
+	w.deaf()
 	w.change()
 	w.verify(replication.VerifyOptions{})
 	w.primary.Refuse = func(string, object.Ref) error { return refused(fault.Unreachable) }
-	e := w.engine()
-	e.Feed = f
-	if _, err := e.Pass(t.Context(), replication.PassOptions{Trigger: "test"}); err == nil {
+	if _, err := w.engine().Pass(t.Context(), replication.PassOptions{Trigger: "test"}); err == nil {
 		t.Fatal("a pass without the primary succeeded")
 	}
 	w.primary.Refuse = nil
 	w.advance(time.Hour)
-	w.passBy(f)
+	w.pass()
 	w.wantEqual()
 }
 
 // Drift is left to the drift rule: marking it would repair it.
 func TestDriftIsNotMarked(t *testing.T) {
 	w := newWorld(t)
-	f := w.deaf()
+	w.deaf()
 	w.replica.Set("/roles/web", "edited there")
 	w.replica.Unset("/roles/base")
 	w.verify(replication.VerifyOptions{})
 	if p := w.record().Progress; p.Pending != 0 || len(p.Dirty) != 0 || p.Status != replication.Synced {
 		t.Errorf("status %s, pending %d, dirty %v; want nothing to be done", p.Status, p.Pending, p.Dirty)
 	}
-	w.passBy(f)
+	w.pass()
 	if w.replica.Snapshot()["/roles/web"] == w.primary.Snapshot()["/roles/web"] {
 		t.Error("a pass repaired what is only to be reported")
 	}
@@ -111,7 +94,7 @@ func TestDriftIsNotMarked(t *testing.T) {
 // A record has no room for thousands of names: their kinds stand for them.
 func TestManyDifferencesAreMarkedByTheirKind(t *testing.T) {
 	w := newWorld(t)
-	f := w.deaf()
+	w.deaf()
 	for i := range 50 {
 		w.primary.Set(fmt.Sprintf("/roles/r%d", i), "new")
 	}
@@ -120,13 +103,13 @@ func TestManyDifferencesAreMarkedByTheirKind(t *testing.T) {
 	if p := w.record().Progress; p.Pending != 51 || len(p.Dirty) != 2 {
 		t.Errorf("pending %d, dirty %v; want 51 by two listings", p.Pending, p.Dirty)
 	}
-	w.passBy(f)
+	w.pass()
 	w.wantEqual()
 }
 
 func TestNamedObjectsAreComparedOnBothSides(t *testing.T) {
 	w := newWorld(t)
-	f := w.deaf()
+	w.deaf()
 	w.replica.Set("/roles/web", "edited there")
 	w.replica.Unset("/roles/base")
 	w.replica.Set("/data/users/alice", "edited there")
@@ -134,7 +117,7 @@ func TestNamedObjectsAreComparedOnBothSides(t *testing.T) {
 	w.primary.Set("/cookbooks/apt/1.0.0", "forced")
 	asked := w.now()
 	w.direct(replication.DesiredChange{ResyncObjectsAt: &asked, ResyncObjects: []object.Ref{mustRef("/roles/web"), mustRef("/roles/base"), mustRef("/data/users"), mustRef("/cookbooks/apt/1.0.0")}})
-	if run := w.passBy(f); run.Mode != "changes" || run.Counts.Created != 1 || run.Counts.Updated != 3 {
+	if run := w.pass(); run.Mode != "changes" || run.Counts.Created != 1 || run.Counts.Updated != 3 {
 		t.Errorf("%s %+v; want the named objects repaired", run.Mode, run.Counts)
 	}
 	if w.replica.Snapshot()["/environments/prod"] == w.primary.Snapshot()["/environments/prod"] {
@@ -145,7 +128,7 @@ func TestNamedObjectsAreComparedOnBothSides(t *testing.T) {
 	if at := w.record().Progress.ObjectsAt; !at.Equal(asked) {
 		t.Errorf("resynced at %s, want %s", at, asked)
 	}
-	if run := w.passBy(f); run.Mode != "" {
+	if run := w.pass(); run.Mode != "" {
 		t.Errorf("it was done again: %+v", run)
 	}
 }
@@ -168,6 +151,7 @@ func TestAFullComparisonAnswersForNamedObjects(t *testing.T) {
 				w.tuning.Backlog = 1
 				w.primary.Set("/roles/a", "a")
 				w.primary.Set("/roles/b", "b")
+				w.scanner.Scan()
 			}
 			if run := w.pass(); run.Mode != "compare" {
 				t.Fatalf("%+v, want a compare", run)
@@ -183,7 +167,7 @@ func TestAFullComparisonAnswersForNamedObjects(t *testing.T) {
 // What lies before the cursor of a compare that goes on is looked at again.
 func TestACompareThatGoesOnLooksAtWhatWasMarked(t *testing.T) {
 	w := newWorld(t)
-	f := w.deaf()
+	w.deaf()
 	w.tuning.Window = 1
 	w.direct(replication.DesiredChange{Resync: new(w.now())})
 	writes := 0
@@ -197,9 +181,7 @@ func TestACompareThatGoesOnLooksAtWhatWasMarked(t *testing.T) {
 		}
 		return nil
 	}
-	e := w.engine()
-	e.Feed = f
-	if _, err := e.Pass(t.Context(), replication.PassOptions{Trigger: "test"}); err == nil || w.record().Progress.Work == nil || w.record().Progress.Work.After == "" {
+	if _, err := w.engine().Pass(t.Context(), replication.PassOptions{Trigger: "test"}); err == nil || w.record().Progress.Work == nil || w.record().Progress.Work.After == "" {
 		t.Fatalf("work %+v, %v; want a compare that was broken off behind its cursor", w.record().Progress.Work, err)
 	}
 	w.primary.Refuse = nil
@@ -208,7 +190,7 @@ func TestACompareThatGoesOnLooksAtWhatWasMarked(t *testing.T) {
 	w.change()
 	w.verify(replication.VerifyOptions{})
 	w.direct(replication.DesiredChange{ResyncObjectsAt: &asked, ResyncObjects: []object.Ref{mustRef("/roles/web")}})
-	if run := w.passBy(f); run.Mode != "compare" {
+	if run := w.pass(); run.Mode != "compare" {
 		t.Fatalf("%+v, want the compare to go on", run)
 	}
 	if p := w.record().Progress; len(p.Dirty) != 0 || p.ObjectsAt.Equal(asked) {

@@ -1,8 +1,6 @@
 package replication_test
 
 import (
-	"context"
-	"maps"
 	"slices"
 	"testing"
 	"time"
@@ -10,70 +8,29 @@ import (
 	"chefsync/pkg/fault"
 	"chefsync/pkg/object"
 	"chefsync/pkg/replication"
+	"chefsync/pkg/replication/replicationtest"
 )
 
-// scannedFeed is a feed whose rows say nothing any more: all that a pair learns of
-// changes is in the snapshot of the newest scan.
-type scannedFeed struct {
-	*lateFeed
-	w             *world
-	last          int64 // the newest row that is shown
-	snapshot      replication.Snapshot
-	scans         int64
-	snapshotReads int
-}
-
-func newScannedFeed(w *world) *scannedFeed {
-	f := &scannedFeed{lateFeed: &lateFeed{Org: w.primary, epoch: "e"}, w: w}
-	f.scan()
-	return f
-}
-
-// scan takes a snapshot of the primary as it is.
-func (f *scannedFeed) scan() {
-	f.w.t.Helper()
-	objects := map[object.Ref]string{}
-	for path, fingerprint := range f.w.primary.Snapshot() {
-		ref, err := object.ParseRef(path)
-		if err != nil {
-			f.w.t.Fatal(err)
-		}
-		objects[ref] = fingerprint
-	}
-	f.scans++
-	if !maps.Equal(objects, f.snapshot.Objects) {
-		f.snapshot = replication.Snapshot{Epoch: "e", Generation: f.snapshot.Generation + 1, Objects: objects}
-	}
-}
-
-func (f *scannedFeed) Read(ctx context.Context, after int64) (replication.Rows, error) {
-	rows, err := f.lateFeed.Read(ctx, after)
-	if n := len(rows.Changes); f.last == 0 && n > 0 {
-		f.last = rows.Changes[n-1].ID
-	}
-	rows.Changes = slices.DeleteFunc(rows.Changes, func(c replication.Change) bool { return c.ID > f.last })
-	rows.Generation, rows.Scans = f.snapshot.Generation, f.scans
-	return rows, err
-}
-
-func (f *scannedFeed) ReadSnapshot(context.Context) (replication.Snapshot, error) {
-	f.snapshotReads++
-	return f.snapshot, nil
+// scannedBy has the pair learn of changes by snapshots alone.
+func (w *world) scannedBy() *replicationtest.Scanner {
+	w.scanner = replicationtest.NewScanner(w.primary)
+	w.scanner.Silent = true
+	w.scanner.Scan()
+	return w.scanner
 }
 
 // atRest wants some scans and passes to ask the servers nothing and read no snapshot.
-func (w *world) atRest(f *scannedFeed) {
+func (w *world) atRest() {
 	w.t.Helper()
-	f.scan()
-	w.passBy(f) // the ledger that was written to is compared once more
-	reads, calls := f.snapshotReads, w.primary.Calls+w.replica.Calls
+	w.scanner.Scan()
+	w.pass() // the ledger that was written to is compared once more
+	reads, calls := w.scanner.SnapshotReads, w.primary.Calls+w.replica.Calls
 	for range 5 {
-		f.scan()
-		calls++ // for the rows
-		w.passBy(f)
+		w.scanner.Scan()
+		w.pass()
 		w.advance(-59 * time.Second) // nothing is due for another try
 	}
-	if r, c := f.snapshotReads, w.primary.Calls+w.replica.Calls; r != reads || c != calls {
+	if r, c := w.scanner.SnapshotReads, w.primary.Calls+w.replica.Calls; r != reads || c != calls {
 		w.t.Errorf("five idle polls read the snapshot %d times, and asked the servers %d times", r-reads, c-calls)
 	}
 }
@@ -81,19 +38,19 @@ func (w *world) atRest(f *scannedFeed) {
 func TestWhatTheSnapshotShowsIsReplicated(t *testing.T) {
 	w := newWorld(t)
 	w.fill()
-	f := newScannedFeed(w)
-	w.passBy(f)
-	w.atRest(f)
+	f := w.scannedBy()
+	w.pass()
+	w.atRest()
 	w.primary.Set("/roles/web", "other")
 	w.primary.Set("/data/new/item", "new")
 	w.primary.Unset("/roles/base")
 	w.primary.Unset("/cookbooks/apt/1.0.0")
-	f.scan()
-	if run := w.passBy(f); run.Mode != "changes" || run.Counts.Created != 2 || run.Counts.Updated != 1 || run.Counts.Deleted != 2 {
+	f.Scan()
+	if run := w.pass(); run.Mode != "changes" || run.Counts.Created != 2 || run.Counts.Updated != 1 || run.Counts.Deleted != 2 {
 		t.Errorf("%+v", run)
 	}
 	w.wantEqual()
-	w.atRest(f)
+	w.atRest()
 }
 
 // TestAChangeBetweenScansIsReverted: a compare reads it, and it is gone before the
@@ -101,28 +58,26 @@ func TestWhatTheSnapshotShowsIsReplicated(t *testing.T) {
 func TestAChangeBetweenScansIsReverted(t *testing.T) {
 	w := newWorld(t)
 	w.fill()
-	f := newScannedFeed(w)
-	w.passBy(f)
+	f := w.scannedBy()
+	w.pass()
 	w.primary.Set("/roles/web", "for a moment")
 	w.primary.Unset("/roles/base")
 	w.primary.Set("/roles/new", "for a moment")
-	e := w.engine()
-	e.Feed = f
-	if run, err := e.Pass(t.Context(), replication.PassOptions{Full: true}); err != nil {
+	if run, err := w.engine().Pass(t.Context(), replication.PassOptions{Full: true}); err != nil {
 		t.Fatalf("%+v, %v", run, err)
 	}
 	w.wantEqual()
 	w.primary.Set("/roles/web", "web")
 	w.primary.Set("/roles/base", "base")
 	w.primary.Unset("/roles/new")
-	generation := f.snapshot.Generation
-	f.scan()
-	if f.snapshot.Generation != generation {
+	before, _ := f.ReadSnapshot(t.Context())
+	f.Scan()
+	if after, _ := f.ReadSnapshot(t.Context()); after.Generation != before.Generation {
 		t.Fatal("the scan saw it")
 	}
-	w.passBy(f)
+	w.pass()
 	w.wantEqual()
-	w.atRest(f)
+	w.atRest()
 }
 
 // An object that can't be applied now, or must not be, differs from the snapshot for
@@ -162,16 +117,16 @@ func TestWhatIsNotDueMakesNoWork(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t)
 			w.fill()
-			f := newScannedFeed(w)
-			w.passBy(f)
+			f := w.scannedBy()
+			w.pass()
 			c.prepare(w)
 			if w.pair.Kinds != nil {
-				w.passBy(f) // the selection changed
+				w.pass() // the selection changed
 			}
 			c.change(w)
-			f.scan()
-			w.passBy(f)
-			w.atRest(f)
+			f.Scan()
+			w.pass()
+			w.atRest()
 		})
 	}
 }
@@ -181,40 +136,31 @@ func TestWhatIsNotDueMakesNoWork(t *testing.T) {
 func TestAHeldDeletionMakesNoWork(t *testing.T) {
 	w := newWorld(t)
 	w.fill()
-	f := newScannedFeed(w)
-	w.passBy(f)
-	pass := func() {
-		t.Helper()
-		e := w.engine()
-		e.Feed = f
-		if run, err := e.Pass(t.Context(), replication.PassOptions{}); err != nil {
-			t.Fatalf("%+v, %v", run, err)
-		}
-		w.advance(time.Minute)
-	}
+	f := w.scannedBy()
+	w.pass()
 	all := w.primary.Snapshot()
 	for path := range all {
 		w.primary.Unset(path)
 	}
-	f.scan()
-	pass()
+	f.Scan()
+	w.pass()
 	w.wantStatus(replication.Held)
-	f.scan()
-	pass()
-	reads := f.snapshotReads
+	f.Scan()
+	w.pass()
+	reads := f.SnapshotReads
 	for range 5 {
-		f.scan()
-		pass()
+		f.Scan()
+		w.pass()
 	}
-	if f.snapshotReads != reads {
-		t.Errorf("five polls of a held pair read the snapshot %d times", f.snapshotReads-reads)
+	if f.SnapshotReads != reads {
+		t.Errorf("five polls of a held pair read the snapshot %d times", f.SnapshotReads-reads)
 	}
 	w.fill()
-	f.scan()
-	pass()
+	f.Scan()
+	w.pass()
 	w.wantEqual()
 	w.wantStatus(replication.Synced)
-	w.atRest(f)
+	w.atRest()
 }
 
 // What the scanner hasn't seen yet is looked at after each scan for a while, and then
@@ -222,28 +168,26 @@ func TestAHeldDeletionMakesNoWork(t *testing.T) {
 func TestAnObjectThatScansShowOtherwiseIsLookedAtLessAndLess(t *testing.T) {
 	w := newWorld(t)
 	w.fill()
-	f := newScannedFeed(w)
-	wrong := maps.Clone(f.snapshot.Objects)
-	wrong[object.Ref{Kind: object.Role, Name: "web"}] = "as no GET shows it"
-	f.snapshot.Objects = wrong
-	w.passBy(f)
+	f := w.scannedBy()
+	f.Misread = mustRef("/roles/web")
+	f.Scan()
+	w.pass()
 	looks := 0
 	for range 300 {
-		f.scans++
-		looks += w.passBy(f).Counts.Observed
+		f.Scan()
+		looks += w.pass().Counts.Observed
 	}
 	if looks < 8 || looks > 14 {
 		t.Errorf("looked at %d times in 300 scans", looks)
 	}
 	w.primary.Set("/roles/web", "other")
-	f.snapshot = replication.Snapshot{}
-	f.scan()
+	f.Misread = object.Ref{}
 	for range 64 {
-		f.scan()
-		w.passBy(f)
+		f.Scan()
+		w.pass()
 	}
 	w.wantEqual()
-	w.atRest(f)
+	w.atRest()
 }
 
 func TestDiffOfASnapshotAndALedger(t *testing.T) {

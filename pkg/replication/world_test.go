@@ -23,6 +23,7 @@ import (
 type world struct {
 	t                testing.TB
 	primary, replica *replicationtest.Org
+	scanner          *replicationtest.Scanner // the feed, or nil: the primary serves one
 	state            *store.Store
 	stage            *replicationtest.Stage
 	clock            clock
@@ -69,8 +70,12 @@ func (w *world) advance(d time.Duration) {
 // engine makes an engine as a process of its own.
 func (w *world) engine() *replication.Engine {
 	w.processes++
+	var feed replication.Feed = w.primary
+	if w.scanner != nil {
+		feed = w.scanner
+	}
 	return &replication.Engine{
-		Pair: w.pair, Feed: w.primary, Source: w.primary, Target: w.replica, Stage: w.stage, State: w.state,
+		Pair: w.pair, Feed: feed, Source: w.primary, Target: w.replica, Stage: w.stage, State: w.state,
 		Now: w.now, Owner: fmt.Sprintf("process-%d", w.processes), Tuning: w.tuning,
 	}
 }

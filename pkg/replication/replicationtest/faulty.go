@@ -81,6 +81,16 @@ func (f crashingFeed) Read(ctx context.Context, after int64) (rows replication.R
 	return rows, err
 }
 
+func (f crashingFeed) Begun(ctx context.Context) (begun bool, err error) {
+	err = f.c.doCall("feed.Begun", func() error { begun, err = f.Feed.Begun(ctx); return err })
+	return begun, err
+}
+
+func (f crashingFeed) ReadSnapshot(ctx context.Context) (s replication.Snapshot, err error) {
+	err = f.c.doCall("feed.ReadSnapshot", func() error { s, err = f.Feed.ReadSnapshot(ctx); return err })
+	return s, err
+}
+
 type crashingSource struct {
 	c *Crasher
 	replication.Source

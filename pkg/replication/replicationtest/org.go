@@ -33,6 +33,7 @@ type Org struct {
 	files   map[string][]byte
 	log     []replication.Change
 	lastID  int64
+	edits   int            // calls of Set and Unset
 	hidden  map[int64]bool // rows not visible yet
 
 	// Searchable makes GetBulk return objects.
@@ -65,6 +66,7 @@ func NewOrg(id string) *Org {
 func (o *Org) Set(path, body string, files ...string) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
+	o.edits++
 	ref := mustParseRef(path)
 	obj := object.Object{Ref: ref, Body: []byte(body)}
 	sum := sha256.New()
@@ -100,6 +102,7 @@ func (o *Org) Set(path, body string, files ...string) {
 func (o *Org) Unset(path string) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
+	o.edits++
 	ref := mustParseRef(path)
 	if _, ok := o.objects[ref]; !ok {
 		return
@@ -163,6 +166,26 @@ func (o *Org) Restart() {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.log, o.lastID = nil, 0
+}
+
+// Remember returns a function that edits the organization back to what it holds now.
+func (o *Org) Remember() (restore func()) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	before := maps.Clone(o.objects)
+	return func() {
+		o.mu.Lock()
+		defer o.mu.Unlock()
+		o.edits++
+		refs := slices.AppendSeq(slices.Collect(maps.Keys(before)), maps.Keys(o.objects))
+		slices.SortFunc(refs, object.Compare)
+		for _, r := range slices.Compact(refs) {
+			if before[r].Fingerprint != o.objects[r].Fingerprint {
+				o.addRow("update", r)
+			}
+		}
+		o.objects = maps.Clone(before)
+	}
 }
 
 // Snapshot returns the fingerprints of all objects by path.
