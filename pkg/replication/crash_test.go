@@ -217,6 +217,7 @@ func TestADeletionThatKillsTheProcessIsUnsynced(t *testing.T) {
 func TestAnyHistoryConverges(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		w := newWorld(t)
+		w.drawFeed(rt)
 		w.tuning = replication.Tuning{Window: rapid.IntRange(1, 4).Draw(rt, "window"), Backlog: rapid.IntRange(2, 30).Draw(rt, "backlog")}
 		w.pair.MaxDelete = replication.Limit{Percent: 100}
 		w.pair.Concurrency = 3
@@ -227,12 +228,16 @@ func TestAnyHistoryConverges(t *testing.T) {
 		path, body := rapid.SampledFrom(paths), rapid.SampledFrom(bodies)
 		var shows []func()
 		resets := 0
-		rt.Repeat(map[string]func(*rapid.T){
+		rt.Repeat(w.withScans(map[string]func(*rapid.T){
 			"set": func(t *rapid.T) {
 				p, b := path.Draw(t, "path"), body.Draw(t, "body")
+				if mustRef(p).Kind.IsImmutable() {
+					b = p[len(p)-1:] // no server changes what is immutable
+				}
 				if g := mustRef(p); g.Kind == object.PolicyGroup && w.primary.Snapshot()["/policies/"+g.Sub+"/revisions/"+b] == "" {
 					t.Skip("no server lets a group name a revision that it lacks")
 				}
+				defer w.drawPush(t, p)
 				if p[1] == 'c' {
 					w.primary.Set(p, b, "file "+b, "shared")
 					return
@@ -243,8 +248,12 @@ func TestAnyHistoryConverges(t *testing.T) {
 				w.primary.Set(rapid.SampledFrom(paths[:2]).Draw(t, "path"), body.Draw(t, "body"))
 				shows = append(shows, w.primary.Hide())
 			},
-			"show":      func(*rapid.T) { showAll(&shows) },
-			"unset":     func(t *rapid.T) { w.primary.Unset(path.Draw(t, "path")) },
+			"show": func(*rapid.T) { showAll(&shows) },
+			"unset": func(t *rapid.T) {
+				p := path.Draw(t, "path")
+				w.primary.Unset(p)
+				w.drawPush(t, p)
+			},
 			"unset bag": func(t *rapid.T) { w.primary.Unset(rapid.SampledFrom([]string{"/data/x", "/data/y"}).Draw(t, "bag")) },
 			"feed reset": func(t *rapid.T) {
 				// A reset before the first row was ever read can't be told from a
@@ -259,6 +268,7 @@ func TestAnyHistoryConverges(t *testing.T) {
 				w.primary.Set(fmt.Sprintf("/roles/after-reset-%d", resets), "x")
 			},
 			"pass": func(t *rapid.T) {
+				w.drawScan(t)
 				_, _ = w.engine().Pass(context.Background(), replication.PassOptions{Full: rapid.IntRange(0, 9).Draw(t, "full") == 0})
 				w.advance(time.Minute)
 			},
@@ -289,10 +299,14 @@ func TestAnyHistoryConverges(t *testing.T) {
 					t.Fatalf("torn on the replica: %v", torn)
 				}
 			},
-		})
+		}))
 		showAll(&shows)
+		if w.scanned != nil && rapid.Bool().Draw(rt, "take back") {
+			w.scanned()
+		}
 		w.primary.Refuse, w.replica.Refuse = nil, nil
 		for range 4 {
+			w.scanAll()
 			many := 1000
 			w.direct(replication.DesiredChange{AllowDeletes: &many})
 			w.advance(time.Second)

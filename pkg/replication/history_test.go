@@ -38,7 +38,7 @@ func TestAnyHistoryComesToRest(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		h := newHistory(t, rt)
 		h.configure(rt)
-		rt.Repeat(map[string]func(*rapid.T){ // what is there twice comes twice as often
+		rt.Repeat(h.withScans(map[string]func(*rapid.T){ // what is there twice comes twice as often
 			"edit primary":   func(t *rapid.T) { h.drawEdit(t, "primary")() },
 			"edit primary 2": func(t *rapid.T) { h.drawEdit(t, "primary")() },
 			"edit replica":   func(t *rapid.T) { h.drawEdit(t, "replica")() },
@@ -56,7 +56,7 @@ func TestAnyHistoryComesToRest(t *testing.T) {
 			"time passes": func(t *rapid.T) {
 				h.advance(time.Duration(rapid.IntRange(1, 100).Draw(t, "minutes")) * time.Minute)
 			},
-		})
+		}))
 		h.rest(rt, rapid.SampledFrom([]time.Duration{16 * time.Minute, 25 * time.Hour}).Draw(rt, "between passes"))
 	})
 }
@@ -103,7 +103,13 @@ func (h *history) drawEdit(t *rapid.T, side string) func() {
 	path := rapid.SampledFrom(historyPaths()).Draw(t, "path")
 	body := rapid.SampledFrom([]string{"1", "2"}).Draw(t, "body")
 	unset := rapid.IntRange(0, 2).Draw(t, "unset") == 0
-	return func() { h.edit(side, path, body, unset) }
+	pushed := side == "primary" && h.scanner != nil && rapid.Bool().Draw(t, "pushed")
+	return func() {
+		h.edit(side, path, body, unset)
+		if pushed {
+			h.scanner.Push(mustRef(path))
+		}
+	}
 }
 
 // deleteMany deletes most objects of the primary, or of one kind, and perhaps puts
@@ -220,7 +226,11 @@ type fate struct {
 }
 
 func (h *history) drawFate(t *rapid.T) fate {
-	f := fate{kind: rapid.SampledFrom([]string{"", "", "", "dies", "broken off", "loses its lease", "edit", "edit bag", "another passes"}).Draw(t, "fate")}
+	kinds := []string{"", "", "", "dies", "broken off", "loses its lease", "edit", "edit bag", "another passes"}
+	if h.scanner != nil {
+		kinds = append(kinds, "scan")
+	}
+	f := fate{kind: rapid.SampledFrom(kinds).Draw(t, "fate")}
 	if f.kind != "" {
 		f.at = rapid.IntRange(1, 40).Draw(t, "at call")
 	}
@@ -242,6 +252,8 @@ func (h *history) drawFate(t *rapid.T) fate {
 		}
 	case "loses its lease":
 		f.event = func() { h.advance(2 * time.Minute) }
+	case "scan":
+		f.event = h.scanner.Scan
 	case "another passes":
 		f.event = func() {
 			h.keptAll = h.keptAll || h.world.pair.Prune == replication.PruneNone
@@ -282,9 +294,9 @@ func (h *history) end(f fate) {
 func (h *history) pass(t *rapid.T) {
 	f, trigger := h.drawFate(t), rapid.SampledFrom([]replication.Trigger{"manual", replication.TriggerSchedule}).Draw(t, "trigger")
 	full := rapid.IntRange(0, 9).Draw(t, "full") == 9
+	h.drawScan(t)
 	h.before(t)
 	h.keptAll = h.keptAll || h.world.pair.Prune == replication.PruneNone
-	w := h.record().Progress.Work
 	check := h.braked()
 	e, ctx := h.begin(f)
 	run, err := e.Pass(ctx, replication.PassOptions{Trigger: trigger, Full: full})
@@ -297,9 +309,7 @@ func (h *history) pass(t *rapid.T) {
 		if run.Mode == "compare" {
 			h.keptAll = h.world.pair.Prune == replication.PruneNone
 		}
-		if run.Mode == "changes" || w == nil || !w.Full { // not one that went on with a compare
-			h.checkNothingIsLost(t)
-		}
+		h.checkNothingIsLost(t, run)
 	}
 }
 

@@ -266,6 +266,7 @@ func TestPreviewAndVerifyKnowTheSelection(t *testing.T) {
 func TestAnySelectionIsKept(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		w := newWorld(t)
+		w.drawFeed(rt)
 		w.pair.MaxDelete = replication.Limit{Percent: 100}
 		w.pair.Prune = rapid.SampledFrom([]replication.Prune{replication.PruneReplicated, replication.PruneAll, replication.PruneNone}).Draw(rt, "prune")
 		w.tuning.Window = rapid.IntRange(1, 4).Draw(rt, "window")
@@ -292,6 +293,7 @@ func TestAnySelectionIsKept(t *testing.T) {
 				draw := rapid.SliceOfNDistinct(rapid.SampledFrom(words), 0, 3, rapid.ID[string])
 				w.pair.Selection = selection(t, strings.Join(draw.Draw(rt, "include"), " "), strings.Join(draw.Draw(rt, "exclude"), " "))
 			}
+			w.drawScan(rt)
 			w.checkedPass(rt)
 		}
 	})

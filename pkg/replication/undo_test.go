@@ -365,8 +365,8 @@ func TestAnyHistoryIsUndone(t *testing.T) {
 		h.pair.Prune = rapid.SampledFrom([]replication.Prune{replication.PruneReplicated, replication.PruneAll}).Draw(rt, "prune")
 		h.tuning = replication.Tuning{Window: rapid.IntRange(1, 5).Draw(rt, "window"), Backlog: rapid.IntRange(2, 30).Draw(rt, "backlog")}
 		edit := func(t *rapid.T) { h.drawEdit(t, "primary")() }
-		rt.Repeat(map[string]func(*rapid.T){"edit": edit, "edit 2": edit, "edit replica": func(t *rapid.T) { h.drawEdit(t, "replica")() },
-			"run": h.drawRun, "time passes": func(*rapid.T) { h.advance(time.Hour) }})
+		rt.Repeat(h.withScans(map[string]func(*rapid.T){"edit": edit, "edit 2": edit, "edit replica": func(t *rapid.T) { h.drawEdit(t, "replica")() },
+			"run": h.drawRun, "time passes": func(*rapid.T) { h.advance(time.Hour) }}))
 		was, last := h.replica.Snapshot(), h.lastRun()
 		for range rapid.IntRange(1, 8).Draw(rt, "later edits") {
 			edit(rt)
@@ -392,6 +392,7 @@ func (h *history) drawRun(t *rapid.T) {
 	case 1:
 		h.lose(t)
 	}
+	h.drawScan(t)
 	repair, full := rapid.Bool().Draw(t, "repair"), rapid.IntRange(0, 4).Draw(t, "full") == 4
 	h.meetFate(t, func(ctx context.Context, e *replication.Engine) {
 		if repair {

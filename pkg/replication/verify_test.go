@@ -386,17 +386,22 @@ func TestWhenAVerificationIsDue(t *testing.T) {
 func TestVerifyAgreesWithAModelOfWhoChangedWhat(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		w := newWorld(t)
+		w.drawFeed(rt)
 		w.tuning.Window = rapid.IntRange(1, 4).Draw(rt, "window")
 		paths := []string{"/roles/a", "/roles/b", "/data/x/1", "/environments/e", "/cookbooks/c/1.0.0"}
 		path, body := rapid.SampledFrom(paths), rapid.SampledFrom([]string{"1", "2", "3"})
 		w.primary.Set("/roles/kept", "1") // an organization that becomes empty is held
 		put := map[string]string{}        // what replication put on the replica, by the model
-		rt.Repeat(map[string]func(*rapid.T){
+		rt.Repeat(w.withScans(map[string]func(*rapid.T){
 			"edit primary": func(t *rapid.T) { w.primary.Set(path.Draw(t, "path"), body.Draw(t, "body")) },
 			"edit replica": func(t *rapid.T) { w.replica.Set(path.Draw(t, "path"), body.Draw(t, "body")) },
 			"drop primary": func(t *rapid.T) { w.primary.Unset(path.Draw(t, "path")) },
 			"drop replica": func(t *rapid.T) { w.replica.Unset(path.Draw(t, "path")) },
-			"pass":         func(t *rapid.T) { w.pass(); put = w.primary.Snapshot() },
+			"pass": func(*rapid.T) {
+				w.scanAll()
+				w.pass()
+				put = w.primary.Snapshot()
+			},
 			"verify": func(t *rapid.T) {
 				repair := rapid.Bool().Draw(t, "repair")
 				want := map[string]string{}
@@ -424,9 +429,10 @@ func TestVerifyAgreesWithAModelOfWhoChangedWhat(t *testing.T) {
 					}
 				}
 			},
-		})
+		}))
 		for range 2 {
 			w.verify(replication.VerifyOptions{Repair: true})
+			w.scanAll()
 			w.pass()
 		}
 		have := w.replica.Snapshot()

@@ -24,6 +24,8 @@ type world struct {
 	t                testing.TB
 	primary, replica *replicationtest.Org
 	scanner          *replicationtest.Scanner // the feed, or nil: the primary serves one
+	scan             *replicationtest.Scan    // under way, or nil
+	scanned          func()                   // edits the primary back to what the last drawn scan saw
 	state            *store.Store
 	stage            *replicationtest.Stage
 	clock            clock
