@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -25,6 +26,34 @@ func (w *world) die(n int, after bool, o replication.PassOptions) (died bool, wh
 	w.advance(2 * time.Minute) // the lease of the dead process ends
 	return c.Calls() >= n, c.Where
 }
+
+// dieAt runs an engine in a process that dies at a call to the replica: op of an object
+// whose path begins with a prefix.
+func (w *world) dieAt(op, prefix string, run func(context.Context, *replication.Engine)) {
+	e := w.engine()
+	c := &replicationtest.Crasher{}
+	ctx := c.Wrap(context.Background(), e)
+	w.replica.Refuse = func(got string, ref object.Ref) error {
+		if got != op || !strings.HasPrefix(ref.Path(), prefix) {
+			return nil
+		}
+		c.Die()
+		return replicationtest.ErrCrashed
+	}
+	run(ctx, e)
+	w.replica.Refuse = nil
+	w.advance(2 * time.Minute)
+}
+
+func passOnce(ctx context.Context, e *replication.Engine) {
+	_, _ = e.Pass(ctx, replication.PassOptions{})
+}
+
+func compareOnce(ctx context.Context, e *replication.Engine) {
+	_, _ = e.Pass(ctx, replication.PassOptions{Full: true})
+}
+
+func repairOnce(ctx context.Context, e *replication.Engine) { _, _ = e.Verify(ctx, repairing()) }
 
 // Whatever the process was doing when it died, the next passes bring the replica to
 // what the primary holds by then, with the primary changing meanwhile in the ways
@@ -153,25 +182,11 @@ func TestCrashAfterCrashConverges(t *testing.T) {
 func TestAnObjectThatKillsTheProcessIsUnsynced(t *testing.T) {
 	w := newWorld(t)
 	w.fill()
-	killed := 0
 	for range 12 {
-		e := w.engine()
-		c := &replicationtest.Crasher{}
-		ctx := c.Wrap(context.Background(), e)
-		w.replica.Refuse = func(op string, ref object.Ref) error {
-			if op == "put" && ref.Path() == "/roles/web" {
-				killed++
-				c.Die()
-				return replicationtest.ErrCrashed
-			}
-			return nil
-		}
-		_, _ = e.Pass(ctx, replication.PassOptions{})
-		w.advance(2 * time.Minute)
+		w.dieAt("put", "/roles/web", passOnce)
 	}
-	w.replica.Refuse = nil
 	if u := w.unsynced(); len(u) != 1 || u[0].Ref.Path() != "/roles/web" {
-		t.Fatalf("unsynced %+v after %d deaths, want the role that kills", u, killed)
+		t.Fatalf("unsynced %+v, want the role that kills", u)
 	}
 	if n := len(w.replica.Snapshot()); n != 8 {
 		t.Errorf("%d objects on the replica, want all others", n)
@@ -189,20 +204,8 @@ func TestADeletionThatKillsTheProcessIsUnsynced(t *testing.T) {
 	w.primary.Unset("/roles/web")
 	w.direct(replication.DesiredChange{Resync: new(w.now())})
 	for range 6 {
-		e := w.engine()
-		c := &replicationtest.Crasher{}
-		ctx := c.Wrap(context.Background(), e)
-		w.replica.Refuse = func(op string, ref object.Ref) error {
-			if op == "delete" && ref.Path() == "/roles/web" {
-				c.Die()
-				return replicationtest.ErrCrashed
-			}
-			return nil
-		}
-		_, _ = e.Pass(ctx, replication.PassOptions{})
-		w.advance(2 * time.Minute)
+		w.dieAt("delete", "/roles/web", passOnce)
 	}
-	w.replica.Refuse = nil
 	if u := w.unsynced(); len(u) != 1 || u[0].Ref.Path() != "/roles/web" || w.record().Progress.Work != nil {
 		t.Fatalf("unsynced %+v, work %+v; want the role that kills", u, w.record().Progress.Work)
 	}
@@ -477,19 +480,7 @@ func TestACompareThatDiesWhileItDeletesLooksAgain(t *testing.T) {
 	w.pass()
 	w.primary.Unset("/roles/web")
 	w.advance(time.Hour)
-	e := w.engine()
-	c := &replicationtest.Crasher{}
-	ctx := c.Wrap(context.Background(), e)
-	w.replica.Refuse = func(op string, _ object.Ref) error {
-		if op == "delete" {
-			c.Die()
-			return replicationtest.ErrCrashed
-		}
-		return nil
-	}
-	_, _ = e.Pass(ctx, replication.PassOptions{})
-	w.replica.Refuse = nil
-	w.advance(2 * time.Minute)
+	w.dieAt("delete", "", passOnce)
 	w.primary.Set("/roles/web", "back, and changed")
 	w.pass()
 	w.wantEqual()

@@ -266,12 +266,7 @@ func TestACrashDuringARepairConverges(t *testing.T) {
 // A deletion that was never confirmed says nothing about who put the object there:
 // the prune rule may be another one when the next pass looks.
 func TestADeletionThatDiesMakesNothingOurs(t *testing.T) {
-	for name, work := range map[string]func(context.Context, *replication.Engine){
-		"a repair": func(ctx context.Context, e *replication.Engine) { _, _ = e.Verify(ctx, repairing()) },
-		"a compare": func(ctx context.Context, e *replication.Engine) {
-			_, _ = e.Pass(ctx, replication.PassOptions{Full: true})
-		},
-	} {
+	for name, work := range map[string]func(context.Context, *replication.Engine){"a repair": repairOnce, "a compare": compareOnce} {
 		for _, full := range []bool{false, true} {
 			t.Run(fmt.Sprintf("%s, then full=%v", name, full), func(t *testing.T) {
 				w := newWorld(t)
@@ -280,22 +275,10 @@ func TestADeletionThatDiesMakesNothingOurs(t *testing.T) {
 				w.replica.Set("/roles/own", "own")
 				w.primary.Unset("/roles/base") // ours, and in the same window of a compare
 				w.pair.Prune = replication.PruneAll
-				e := w.engine()
-				c := &replicationtest.Crasher{}
-				ctx := c.Wrap(context.Background(), e)
-				w.replica.Refuse = func(op string, ref object.Ref) error {
-					if op == "delete" && ref.Path() == "/roles/own" {
-						c.Die()
-						return replicationtest.ErrCrashed
-					}
-					return nil
-				}
-				work(ctx, e)
-				w.replica.Refuse = nil
+				w.dieAt("delete", "/roles/own", work)
 				if g := w.record().Progress; g.Work == nil || len(g.Work.Intent) == 0 {
 					t.Fatalf("work %+v; want word of the deletion", g.Work)
 				}
-				w.advance(2 * time.Minute)
 				w.pair.Prune = replication.PruneReplicated
 				w.die(8, true, replication.PassOptions{Full: full}) // once more, when the compare has begun
 				for range 2 {

@@ -172,19 +172,8 @@ func TestACompareThatGoesOnKeepsTheListingThatFailed(t *testing.T) {
 	w.tuning.Window = 1
 	w.fill()
 	w.primary.Refuse = refuseOne("list", "/roles", fault.Rejected)
-	e := w.engine()
-	c := &replicationtest.Crasher{}
-	ctx := c.Wrap(context.Background(), e)
-	w.replica.Refuse = func(op string, ref object.Ref) error {
-		if op == "put" && ref.Kind == object.Environment {
-			c.Die()
-			return replicationtest.ErrCrashed
-		}
-		return nil
-	}
-	_, _ = e.Pass(ctx, replication.PassOptions{})
-	w.primary.Refuse, w.replica.Refuse = nil, nil
-	w.advance(2 * time.Minute)
+	w.dieAt("put", "/environments/", passOnce)
+	w.primary.Refuse = nil
 	if run := w.pass(); run.Mode != "compare" || len(w.unsynced()) != 1 {
 		t.Fatalf("run %+v, unsynced %+v; want the compare ended and the roles' listing kept", run, w.unsynced())
 	}
@@ -226,12 +215,7 @@ func TestARetryThatDiesKeepsWhatItWasAbout(t *testing.T) {
 // An object that kills the process holds up no other that was running with it, also
 // where no row of the feed names them: a repair's, or those behind a compare's cursor.
 func TestObjectsWrittenBesideOneThatKillsAreDone(t *testing.T) {
-	for name, begin := range map[string]func(*world, *replication.Engine, context.Context){
-		"repair": func(_ *world, e *replication.Engine, ctx context.Context) { _, _ = e.Verify(ctx, repairing()) },
-		"compare": func(w *world, e *replication.Engine, ctx context.Context) {
-			_, _ = e.Pass(ctx, replication.PassOptions{Full: true})
-		},
-	} {
+	for name, begin := range map[string]func(context.Context, *replication.Engine){"repair": repairOnce, "compare": compareOnce} {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t)
 			w.pair.Concurrency = 1
@@ -240,25 +224,10 @@ func TestObjectsWrittenBesideOneThatKillsAreDone(t *testing.T) {
 			for _, path := range []string{"/roles/base", "/roles/web", "/environments/prod"} {
 				w.replica.Set(path, "edited")
 			}
-			for n := range 8 {
-				e := w.engine()
-				c := &replicationtest.Crasher{}
-				ctx := c.Wrap(context.Background(), e)
-				w.replica.Refuse = func(op string, ref object.Ref) error {
-					if op == "put" && ref.Path() == "/roles/base" {
-						c.Die()
-						return replicationtest.ErrCrashed
-					}
-					return nil
-				}
-				if n == 0 {
-					begin(w, e, ctx)
-				} else {
-					_, _ = e.Pass(ctx, replication.PassOptions{})
-				}
-				w.advance(2 * time.Minute)
+			w.dieAt("put", "/roles/base", begin)
+			for range 7 {
+				w.dieAt("put", "/roles/base", passOnce)
 			}
-			w.replica.Refuse = nil
 			if u := w.unsynced(); len(u) != 1 || u[0].Ref.Path() != "/roles/base" {
 				t.Errorf("unsynced %+v, want the role that kills", u)
 			}
