@@ -376,7 +376,7 @@ func (w *writer) recordDeletion(ref object.Ref, objErr error) {
 	for _, r := range append(items, ref) {
 		w.ledger.removeObject(r)
 		w.ledger.resolveFailure(r)
-		if !w.brake.missing[r] {
+		if !w.brake.missing[r] && !w.brake.uncounted {
 			w.rec.progress.Deletions = w.rec.progress.Deletions.countingAt(w.Now()).addOne(r.Kind, w.brake.objectsBefore[r.Kind])
 		}
 		w.rec.logStep(Decision{Action: ActionDelete, Ref: r, Reason: w.deletionReason}, "applied")

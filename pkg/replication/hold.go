@@ -37,6 +37,7 @@ type deletionBrake struct {
 	reviewing bool // the operator answered the hold: what is held is decided again
 	allowed   bool // the operator's approval was looked at
 	approved  bool // what is held may be deleted
+	uncounted bool // deletions don't count against the limit
 	pruning   bool // a resync was asked to delete whatever the primary doesn't have
 	// missing are objects to be deleted that the replica doesn't have.
 	missing map[object.Ref]bool

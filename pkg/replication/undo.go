@@ -168,11 +168,9 @@ func (u *undo) restoreBackups(refs []object.Ref) error {
 		u.rec.addProgress(len(window))
 	}
 	u.writer.deletionReason = undoReason(ActionDelete)
-	u.brake.approved = true // by who asked for the undo
-	counted := u.rec.progress.Deletions
-	err := u.writer.removeObjects(deletes)
-	u.rec.progress.Deletions = counted // the limit is for what the primary causes
-	return err
+	u.brake.approved = true  // by who asked for the undo
+	u.brake.uncounted = true // the limit is for what the primary causes
+	return u.writer.removeObjects(deletes)
 }
 
 // undoReason returns the reason of an action of an undo.

@@ -273,16 +273,22 @@ func TestWhatAnUndoDeletesDoesNotCountAgainstTheLimit(t *testing.T) {
 	w.pair.MaxDelete = replication.Limit{Count: 2}
 	w.fill()
 	w.pass()
-	w.primary.Set("/roles/new", "new")
-	w.primary.Set("/roles/newer", "new")
-	run := w.pass()
-	if undone := w.mustUndo(run.ID); undone.Counts.Deleted != 2 {
-		t.Fatalf("undo: %+v, want both roles deleted", undone)
+	w.primary.Set("/roles/first", "new")
+	w.primary.Set("/roles/second", "new")
+	run, was := w.pass(), len(w.replica.Snapshot())
+	w.direct(replication.NewUndoRequest(run.ID, w.now()))
+	w.tuning.Window = 1
+	w.dieAt("delete", "/roles/first", func(ctx context.Context, e *replication.Engine) {
+		_, _ = e.Undo(ctx, run.ID, replication.PassOptions{})
+	})
+	w.mustUndo(run.ID)
+	if n := len(w.replica.Snapshot()); n != was-2 {
+		t.Fatalf("%d of %d objects are left, want both roles deleted", n, was)
 	}
 	w.start()
 	w.pass()
-	w.primary.Unset("/roles/new")
-	w.primary.Unset("/roles/newer")
+	w.primary.Unset("/roles/first")
+	w.primary.Unset("/roles/second")
 	w.wantOutcome(w.pass(), replication.OutcomeDone)
 	w.wantEqual()
 }
