@@ -93,7 +93,8 @@ func (c *comparison) brakeCompare(gone []object.Ref) ([]object.Ref, error) {
 		forgotten = append(forgotten, r)
 	}
 	if c.Pair.pruneRule() == PruneAll {
-		d.onReplica = c.target.refs
+		d.onReplica = maps.Clone(c.target.refs)
+		maps.DeleteFunc(d.onReplica, func(r object.Ref, _ struct{}) bool { _, there := c.source.refs[r]; return !there })
 	}
 	for r := range c.source.refs {
 		if _, counted := d.onReplica[r]; !c.ledger.isReplicated(r) && !counted {

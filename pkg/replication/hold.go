@@ -19,7 +19,8 @@ const heldReason = "gone from the primary; the deletion waits for approval"
 type removal struct {
 	refs []object.Ref // with those that wait for approval already, if they were looked at
 	// onReplica are objects of the replica that replication didn't put there but the
-	// prune rule "all" deletes, or would if the primary lacked them.
+	// prune rule "all" would delete if the primary lacked them. What it lacks, and others
+	// added, makes up for no deletion: the drift rule may leave it.
 	onReplica     map[object.Ref]struct{}
 	creates       []object.Ref // that the replica is to get before
 	failedListing bool

@@ -164,3 +164,31 @@ func TestTheLastObjectIsHeldThoughTheFateOfAnotherIsUnknown(t *testing.T) {
 		t.Error("the organization was emptied without approval")
 	}
 }
+
+// What others added on the replica, and the drift rule leaves there, doesn't make up for what
+// is deleted: neither for all objects of the organization, nor for all of a kind.
+func TestWhatTheDriftRuleLeavesMakesUpForNothing(t *testing.T) {
+	for name, left := range map[string][]string{"nothing": nil, "an environment": {"/environments/prod"}} {
+		w := newWorld(t)
+		w.primary.NoFeed = true
+		w.pair.Prune = replication.PruneAll
+		if left == nil {
+			w.pair.MaxDelete = replication.Limit{Percent: 100}
+		}
+		roles := []string{"/roles/a", "/roles/b", "/roles/c"}
+		for _, path := range append(roles, left...) {
+			w.primary.Set(path, "1")
+		}
+		w.pass()
+		w.replica.Set("/roles/own", "of the replica")
+		before := w.replica.Snapshot()
+		for _, path := range roles {
+			w.primary.Unset(path)
+		}
+		w.advance(time.Hour)
+		if run := w.run(); run.Outcome != replication.OutcomeHeld || run.Counts.Drift != 1 {
+			t.Errorf("%s is left on the primary: %+v, want the deletions held", name, run)
+		}
+		w.wantReplica(before)
+	}
+}
