@@ -90,9 +90,6 @@ func (j ChangeLogs) commitStep(ctx context.Context, source string, fence int64, 
 	if err != nil {
 		return h, err
 	}
-	if step.Begin != "" {
-		j.deleteBelow(ctx, source, h.Oldest)
-	}
 	if step.Blob != nil {
 		j.s.scanStates.storeCopy(source, step.Blob)
 	}

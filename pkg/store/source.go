@@ -127,8 +127,7 @@ func decodeChange(it Item) (row changelog.Row, err error) {
 //     another process wrote meanwhile, or this one hasn't read the head yet.
 //   - Commit: one Transact, or one Get if there is nothing to write; with a scan state a Get
 //     more, and two Transact for each 99 parts of it that changed.
-//   - Trim: one Get and one Query for each 100 rows that go; then one Transact, and one
-//     for each 100 rows.
+//   - Trim: one Get and one Query; for each 99 rows that go, one Transact, and one Query more.
 type ChangeLogs struct{ s *Store }
 
 var _ changelog.ScanStore = ChangeLogs{}
@@ -286,79 +285,54 @@ func (j ChangeLogs) Append(ctx context.Context, source string, at time.Time, ent
 	return h.logHead(), nil
 }
 
-// Trim implements [changelog.Store]. It moves the bounds in the head before it deletes rows:
-// what a crash leaves is the first that the next Trim reads.
+// Trim implements [changelog.Store]. It also deletes what an earlier change log had: those
+// are the rows with the least ids.
 func (j ChangeLogs) Trim(ctx context.Context, source string, before time.Time, keep int) (changelog.Head, error) {
-	h, err := j.trimRows(ctx, source, before, keep)
+	h, err := j.readSource(ctx, source)
+	for err == nil && h.Epoch != "" {
+		var dead []Write
+		var last int64
+		if dead, last, err = j.findExpired(ctx, source, h, before, keep); err != nil || len(dead) == 0 {
+			break
+		}
+		h, err = j.updateSource(ctx, source, func(h *sourceRecord) ([]Write, error) {
+			h.Oldest = max(h.Oldest, last+1)
+			return dead, nil
+		})
+		if len(dead) < maxTrimmed {
+			break
+		}
+	}
 	if err != nil {
 		return changelog.Head{}, explainError("trim the change log of "+source, err)
 	}
 	return h.logHead(), nil
 }
 
-func (j ChangeLogs) trimRows(ctx context.Context, source string, before time.Time, keep int) (sourceRecord, error) {
-	h, err := j.readSource(ctx, source)
-	if err != nil || h.Epoch == "" {
-		return h, err
-	}
-	epoch := h.Epoch
-	oldest, dead, err := j.findExpired(ctx, source, h, before, keep)
-	if err != nil {
-		return h, err
-	}
-	if oldest > h.Oldest {
-		h, err = j.updateSource(ctx, source, func(h *sourceRecord) ([]Write, error) {
-			if h.Epoch != epoch {
-				return nil, errUnchanged
-			}
-			h.Oldest = max(h.Oldest, oldest)
-			return nil, nil
-		})
-		if err != nil || h.Epoch != epoch {
-			return h, err
-		}
-	}
-	return h, j.s.deleteAll(ctx, dead)
-}
+// maxTrimmed is how many rows are deleted in one transaction, with the head in it.
+const maxTrimmed = MaxWrites - 1
 
-// findExpired returns the id of the oldest row that stays, and the items of the rows to
-// delete.
-func (j ChangeLogs) findExpired(ctx context.Context, source string, h sourceRecord, before time.Time,
-	keep int) (oldest int64, dead []Item, err error) {
+// findExpired returns the writes that delete the oldest rows that go, and the id of the last.
+func (j ChangeLogs) findExpired(ctx context.Context, source string, h sourceRecord, before time.Time, keep int) (dead []Write, last int64, err error) {
 	floor, newest := h.Oldest, h.Next-1
 	if keep > 0 {
 		floor = max(floor, h.Next-int64(keep))
 	}
-	for from := int64(0); from < newest; {
-		items, err := j.s.kv.Query(ctx, Query{Partition: sourcePartition(source), From: changeSortKey(from),
-			To: changeSortKey(newest - 1), Limit: MaxWrites})
+	items, err := j.s.kv.Query(ctx, Query{Partition: sourcePartition(source), From: changeSortKey(0), To: changeSortKey(newest - 1), Limit: maxTrimmed})
+	if err != nil {
+		return nil, 0, err
+	}
+	for _, it := range items {
+		row, err := decodeChange(it)
 		if err != nil {
-			return 0, nil, err
+			return nil, 0, err
 		}
-		for _, it := range items {
-			row, err := decodeChange(it)
-			if err != nil {
-				return 0, nil, err
-			}
-			if row.ID >= floor && !row.Time.Before(before) {
-				return row.ID, dead, nil
-			}
-			dead, from = append(dead, it), row.ID+1
-		}
-		if len(items) < MaxWrites {
+		if row.ID >= floor && !row.Time.Before(before) {
 			break
 		}
+		dead, last = append(dead, Delete(it.Key)), row.ID
 	}
-	return newest, dead, nil
-}
-
-// deleteBelow deletes the rows of an earlier change log. What it can't delete the next Trim
-// does.
-func (j ChangeLogs) deleteBelow(ctx context.Context, source string, id int64) {
-	items, err := j.s.kv.Query(ctx, Query{Partition: sourcePartition(source), From: changeSortKey(0), To: changeSortKey(id - 1)})
-	if err == nil {
-		_ = j.s.deleteAll(ctx, items)
-	}
+	return dead, last, nil
 }
 
 // RecordScan implements [changelog.LastScanStore].

@@ -141,6 +141,27 @@ func TestChangeLogsOfANewerVersion(t *testing.T) {
 	}
 }
 
+// TestTrimDeletesWhatAnEarlierChangeLogHad, which no reader sees any more.
+func TestTrimDeletesWhatAnEarlierChangeLogHad(t *testing.T) {
+	kv := &kvtest.Memory{}
+	j, ctx := store.New(kv).ChangeLogs(), t.Context()
+	fence := beginChangeLog(t, j)
+	for range 250 {
+		if _, err := j.Append(ctx, "s", noon(), []changelog.Change{{Action: "update", Path: "/roles/a"}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	head, err := j.Commit(ctx, "s", fence, noon(), changelog.ScanUpdate{Begin: "another"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	trimmed, err := j.Trim(ctx, "s", noon(), 0)
+	items, queryErr := kv.Query(ctx, store.Prefix("SOURCE#s", "CHANGE#"))
+	if err != nil || queryErr != nil || trimmed != head || len(items) != 1 {
+		t.Errorf("%d changes are stored, the head is %+v, %v, %v; want the first of %+v", len(items), trimmed, err, queryErr, head)
+	}
+}
+
 // beginChangeLog begins the change log of s and returns the token of its lease.
 func beginChangeLog(t *testing.T, j store.ChangeLogs) int64 {
 	t.Helper()
