@@ -9,11 +9,9 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"sync"
 	"syscall"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
-	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 
 	"chefsync/pkg/fault"
@@ -28,106 +26,35 @@ func (s *Stage) Put(ctx context.Context, key replication.StageKey, r io.Reader, 
 	if err != nil {
 		return err
 	}
-	if size > maxPutSize {
-		return tooLargeError(key, fmt.Sprintf("%d bytes", size), "S3 takes at most 5 GiB at once")
+	if size > s.spoolLimit {
+		return s.tooLargeError(key)
 	}
 	from := content.NewSource(ctx, key, r, size)
-	head, whole, err := readHead(from, size)
+	head, _ := io.ReadAll(io.LimitReader(from, maxInMemory+1))
 	switch {
-	case err != nil:
-		return err
-	case whole:
-		return s.putSeekable(ctx, name, key, bytes.NewReader(head), int64(len(head)))
-	case size >= 0:
-		return s.putStream(ctx, name, key, from, head, size)
+	case from.Err() != nil:
+		return from.Err()
+	case len(head) <= maxInMemory:
+		return s.putBody(ctx, name, key, bytes.NewReader(head), int64(len(head)))
 	}
 	return s.putSpooled(ctx, name, key, from, head)
 }
 
-// readHead reads until it knows whether the content fits into memory.
-func readHead(from *content.Source, size int64) (head []byte, whole bool, err error) {
-	limit := int64(maxInMemory)
-	if size <= maxInMemory {
-		limit++ // to see whether there is more
-	}
-	head, _ = io.ReadAll(io.LimitReader(from, limit))
-	return head, size <= maxInMemory && len(head) <= maxInMemory, from.Err()
-}
-
-// putInput returns a request that S3 accepts only if the MD5 of the body is the checksum.
-func (s *Stage) putInput(name string, key replication.StageKey, body io.Reader, size int64) (*s3.PutObjectInput, error) {
+// putBody puts content that was verified and can be sent again. S3 accepts it only if its
+// MD5 is the checksum.
+func (s *Stage) putBody(ctx context.Context, name string, key replication.StageKey, body io.ReadSeeker, size int64) error {
 	sum, err := hex.DecodeString(key.Checksum)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	return &s3.PutObjectInput{
+	_, err = s.api.PutObject(ctx, &s3.PutObjectInput{
 		Bucket: &s.name, Key: &name, Body: body, ContentLength: &size,
 		ContentMD5: aws.String(base64.StdEncoding.EncodeToString(sum)),
-	}, nil
-}
-
-// md5Only disables the SDK's own checksum: the MD5 is enough.
-func md5Only(o *s3.Options) {
-	o.RequestChecksumCalculation = aws.RequestChecksumCalculationWhenRequired
-}
-
-// putSeekable puts content that was verified and can be sent again.
-func (s *Stage) putSeekable(ctx context.Context, name string, key replication.StageKey, body io.ReadSeeker, size int64) error {
-	in, err := s.putInput(name, key, body, size)
-	if err != nil {
-		return err
-	}
-	_, err = s.api.PutObject(ctx, in, md5Only)
+	}, func(o *s3.Options) { o.RequestChecksumCalculation = aws.RequestChecksumCalculationWhenRequired }) // the MD5 is enough
 	return s.wrapError(ctx, "stage "+key.Checksum, err)
 }
 
-// putStream puts content while it is read. The bytes that complete it are sent only if
-// the MD5 is right, and the request is signed with the MD5 instead of a SHA-256,
-// which would have to be known first.
-func (s *Stage) putStream(ctx context.Context, name string, key replication.StageKey, from *content.Source, head []byte, size int64) error {
-	g := &detachableReader{r: io.MultiReader(bytes.NewReader(head), from)}
-	in, err := s.putInput(name, key, g, size)
-	if err != nil {
-		return err
-	}
-	_, err = s.api.PutObject(ctx, in, md5Only, func(o *s3.Options) {
-		o.RetryMaxAttempts = 1
-		o.APIOptions = append(o.APIOptions, v4.SwapComputePayloadSHA256ForUnsignedPayloadMiddleware)
-	})
-	g.detach()
-	if err != nil && from.Err() != nil {
-		return from.Err()
-	}
-	return s.wrapError(ctx, "stage "+key.Checksum, err)
-}
-
-// detachableReader can be detached from its source: net/http may go on reading a body
-// after the request has failed, while the content's owner closes it.
-type detachableReader struct {
-	mu       sync.Mutex
-	r        io.Reader
-	detached bool
-}
-
-func (g *detachableReader) Read(p []byte) (int, error) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	if g.detached {
-		return 0, errDetached
-	}
-	return g.r.Read(p)
-}
-
-// detach waits for a read in progress and refuses further ones.
-func (g *detachableReader) detach() {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	g.detached = true
-}
-
-var errDetached = errors.New("the request is over")
-
-// putSpooled puts content of unknown size through a temporary file.
+// putSpooled puts content through a temporary file.
 func (s *Stage) putSpooled(ctx context.Context, name string, key replication.StageKey, from *content.Source, head []byte) error {
 	f, err := os.CreateTemp(s.spoolDir, "chefsync-stage-*")
 	if err != nil {
@@ -144,13 +71,17 @@ func (s *Stage) putSpooled(ctx context.Context, name string, key replication.Sta
 	case err != nil:
 		return s.spoolError(key, err)
 	case n > s.spoolLimit:
-		return tooLargeError(key, fmt.Sprintf("more than %d bytes", s.spoolLimit),
-			"its server doesn't say its size; allow more room for temporary files")
+		return s.tooLargeError(key)
 	}
 	if _, err := f.Seek(0, io.SeekStart); err != nil {
 		return s.spoolError(key, err)
 	}
-	return s.putSeekable(ctx, name, key, f, n)
+	return s.putBody(ctx, name, key, f, n)
+}
+
+func (s *Stage) tooLargeError(key replication.StageKey) error {
+	return &fault.Error{Op: "stage " + key.Checksum, Class: fault.Local, Hint: "it is sent to each replica without being staged",
+		Err: fmt.Errorf("%w: the content has more than %d bytes", replication.ErrStageFull, s.spoolLimit)}
 }
 
 func (s *Stage) spoolError(key replication.StageKey, err error) error {
@@ -160,9 +91,4 @@ func (s *Stage) spoolError(key replication.StageKey, err error) error {
 		err = fmt.Errorf("%w: %w", replication.ErrStageFull, err)
 	}
 	return &fault.Error{Op: "stage " + key.Checksum, Class: fault.Local, Hint: hint, Err: err}
-}
-
-func tooLargeError(key replication.StageKey, size, hint string) error {
-	return &fault.Error{Op: "stage " + key.Checksum, Class: fault.Rejected, Hint: hint,
-		Err: fmt.Errorf("the content has %s", size)}
 }

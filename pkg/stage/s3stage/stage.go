@@ -26,9 +26,8 @@ const (
 	// maxInMemory is the size up to which content is sent from memory. Nearly all
 	// cookbook files are smaller.
 	maxInMemory = 1 << 20
-	// maxPutSize is the most that S3 takes in one request.
-	maxPutSize = 5 << 30
-	// maxSpooled is the most content of unknown size that goes through a temporary file.
+	// maxSpooled is the most that goes through a temporary file. Larger content isn't
+	// staged: replication.ErrStageFull.
 	maxSpooled = 1 << 30
 )
 
@@ -36,10 +35,8 @@ const (
 // PREFIX SPACE/ab/abcdef…, named by its MD5. S3 verifies the MD5, too, before
 // an object becomes visible, and all content is verified again while it is read.
 //
-// Put, Open and Remove are one request each. Content of up to 1 MiB is sent from
-// memory, and again when S3 is busy. Larger content is streamed if its size is known;
-// otherwise it goes through a temporary file. The caller must restart a stream that
-// fails.
+// Put, Open and Remove are one request each, and more when S3 is busy. Content of up to
+// 1 MiB is sent from memory, larger content from a temporary file.
 //
 // Writers of one key put the same bytes, so they may race: the last one counts.
 type Stage struct {

@@ -13,7 +13,6 @@ import (
 	"os"
 	"strings"
 	"testing"
-	"testing/iotest"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
@@ -30,38 +29,6 @@ func keyOf(content string) replication.StageKey {
 
 // largeContent is more than is kept in memory.
 func largeContent() string { return strings.Repeat("large content of a cookbook file\n", 100_000) }
-
-// TestStreamingOverTLS: content of a known size goes through as it comes, signed
-// without having been read first.
-func TestStreamingOverTLS(t *testing.T) {
-	asked, server := 0, newFakeS3()
-	srv := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.Method == http.MethodPut && strings.Contains(r.URL.Path, "stage/") {
-			asked++
-			if r.Header.Get("Content-Md5") == "" || r.Header.Get("X-Amz-Content-Sha256") != "UNSIGNED-PAYLOAD" || r.ContentLength <= 0 {
-				t.Errorf("PUT with %v and length %d", r.Header, r.ContentLength)
-			}
-		}
-		server.ServeHTTP(w, r)
-	}))
-	t.Cleanup(srv.Close)
-	c := newClient(t, srv.URL, func(o *s3.Options) { o.HTTPClient = srv.Client() })
-	bucket := createBucket(t, c)
-	s := s3stage.Open(c, bucket, "stage/").SetSpool("/nowhere", 0)
-	if err := s.Put(t.Context(), keyOf(largeContent()), iotest.HalfReader(strings.NewReader(largeContent())),
-		int64(len(largeContent()))); err != nil {
-		t.Fatal(err)
-	}
-	r, size, err := s.Open(t.Context(), keyOf(largeContent()))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer r.Close()
-	got, err := io.ReadAll(r)
-	if err != nil || string(got) != largeContent() || size != int64(len(got)) || asked != 1 {
-		t.Errorf("%d bytes, %v, after %d requests", len(got), err, asked)
-	}
-}
 
 // TestWrongContentIsNeverSentCompletely: S3 would refuse it by its MD5 as well.
 func TestWrongContentIsNeverSentCompletely(t *testing.T) {
@@ -111,8 +78,7 @@ func decodeHex(s string) []byte {
 	return b
 }
 
-// TestPutIsRetriedWhenTheServerIsBusy, by the client's retryer, where the content can be
-// sent again. A stream can't.
+// TestPutIsRetriedWhenTheServerIsBusy, by the client's retryer.
 func TestPutIsRetriedWhenTheServerIsBusy(t *testing.T) {
 	ok := func(_ http.ResponseWriter, r *http.Request) { _, _ = io.Copy(io.Discard, r.Body) }
 	_, c := serveAnswers(t, answerWith(503, "SlowDown"), answerWith(503, "SlowDown"), ok)
@@ -125,47 +91,15 @@ func TestPutIsRetriedWhenTheServerIsBusy(t *testing.T) {
 	if err := s.Put(t.Context(), keyOf(largeContent()), strings.NewReader(largeContent()), -1); err != nil {
 		t.Errorf("from a file: %v", err)
 	}
-	a, c := serveAnswers(t, answerWith(503, "SlowDown"), ok)
-	err := s3stage.Open(c, "b", "").Put(t.Context(), keyOf(largeContent()), strings.NewReader(largeContent()),
-		int64(len(largeContent())))
-	if fault.ClassOf(err) != fault.Transient || errors.Is(err, replication.ErrContentMismatch) || len(a.stop()) != 1 {
-		t.Errorf("streamed: %v of class %s after %d requests, want transient", err, fault.ClassOf(err), len(a.seen))
-	}
 }
-
-// TestNothingIsReadAfterPut: a server refuses a stream before it has read it, and
-// HTTP is still sending.
-func TestNothingIsReadAfterPut(t *testing.T) {
-	a, c := serveAnswers(t, func(w http.ResponseWriter, r *http.Request) {
-		_, _ = io.CopyN(io.Discard, r.Body, 1<<20)
-		w.WriteHeader(http.StatusForbidden)
-	})
-	over := false // without a lock: the race detector looks at it
-	from := readerFunc(func(p []byte) (int, error) {
-		if over {
-			t.Error("read after Put returned")
-		}
-		return len(p), nil
-	})
-	err := s3stage.Open(c, "b", "").Put(t.Context(), keyOf("x"), from, 1<<30)
-	over = true
-	if err == nil || errors.Is(err, replication.ErrContentMismatch) {
-		t.Errorf("%v, want the refusal", err)
-	}
-	a.stop()
-}
-
-type readerFunc func([]byte) (int, error)
-
-func (f readerFunc) Read(p []byte) (int, error) { return f(p) }
 
 func TestTooLarge(t *testing.T) {
 	a, c := serveAnswers(t, func(_ http.ResponseWriter, r *http.Request) { _, _ = io.Copy(io.Discard, r.Body) })
 	s := s3stage.Open(c, "b", "").SetSpool(t.TempDir(), 2<<20)
-	for name, size := range map[string]int64{"more than the room for temporary files": -1, "more than S3 takes": 5<<30 + 1} {
+	for name, size := range map[string]int64{"of unknown size": -1, "of known size": int64(len(largeContent()))} {
 		err := s.Put(t.Context(), keyOf(largeContent()), strings.NewReader(largeContent()), size)
-		if fault.ClassOf(err) != fault.Rejected || fault.HintOf(err) == "" {
-			t.Errorf("%s: %v of class %s, want rejected with a hint", name, err, fault.ClassOf(err))
+		if !errors.Is(err, replication.ErrStageFull) || fault.ClassOf(err) != fault.Local || fault.HintOf(err) == "" {
+			t.Errorf("%s: %v of class %s, want ErrStageFull with a hint", name, err, fault.ClassOf(err))
 		}
 	}
 	if len(a.stop()) != 0 {
