@@ -2,8 +2,6 @@ package store
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"hash/fnv"
@@ -31,8 +29,6 @@ type ledgerEntry struct {
 	// Dirty means that after an interrupted write it isn't known what the replica has.
 	Dirty   bool           `json:"dirty,omitempty"`
 	Failure *storedFailure `json:"failure,omitempty"`
-	// Object names the object of an entry whose key is too short for its name.
-	Object *[3]string `json:"object,omitempty"`
 }
 
 // storedFailure is an unsynced object without its name, which the key holds: the path in JSON
@@ -43,21 +39,16 @@ type storedFailure struct {
 }
 
 // objectSortKey returns the sort key of an object, KIND/NAME/SUB with slashes and percent
-// signs in names escaped. A key that would be too long is cut and ends in a hash; its entry
-// holds the name, and whole is false.
-func objectSortKey(r object.Ref) (sort string, whole bool) {
-	sort = objectPrefix + escapeName(string(r.Kind))
+// signs in names escaped.
+func objectSortKey(r object.Ref) string {
+	sort := objectPrefix + escapeName(string(r.Kind))
 	if r.Name != "" || r.Sub != "" {
 		sort += "/" + escapeName(r.Name)
 	}
 	if r.Sub != "" {
 		sort += "/" + escapeName(r.Sub)
 	}
-	if len(sort) <= MaxKey {
-		return sort, true
-	}
-	sum := sha256.Sum256([]byte(sort))
-	return strings.ToValidUTF8(sort[:MaxKey-100], "") + "/" + hex.EncodeToString(sum[:]), false
+	return sort
 }
 
 func escapeName(s string) string { return nameEscaper.Replace(s) }
@@ -68,26 +59,26 @@ var (
 	nameUnescaper = strings.NewReplacer("%25", "%", "%2F", "/")
 )
 
-// decodeRef returns the object of an entry.
-func (e ledgerEntry) decodeRef(sort string) (object.Ref, error) {
-	if e.Object != nil {
-		return object.Ref{Kind: object.Kind(e.Object[0]), Name: e.Object[1], Sub: e.Object[2]}, nil
-	}
+// decodeRef returns the object of a sort key.
+func decodeRef(sort string) (object.Ref, error) {
 	parts := strings.Split(strings.TrimPrefix(sort, objectPrefix), "/")
 	for len(parts) < 3 {
 		parts = append(parts, "")
 	}
 	r := object.Ref{Kind: object.Kind(nameUnescaper.Replace(parts[0])), Name: nameUnescaper.Replace(parts[1]),
 		Sub: nameUnescaper.Replace(parts[2])}
-	if back, _ := objectSortKey(r); len(parts) > 3 || back != sort {
+	if len(parts) > 3 || objectSortKey(r) != sort {
 		return r, damagedError(fmt.Errorf("%q is not the key of an object", sort))
 	}
 	return r, nil
 }
 
-// checkRef rejects names that JSON can't hold unchanged. No name that a Chef Server
+// checkRef rejects names that a key can't hold unchanged. No name that a Chef Server
 // accepts is refused (docs/chef-server-api.md §4).
 func checkRef(r object.Ref) error {
+	if n := len(objectSortKey(r)); n > MaxKey {
+		return fmt.Errorf("the name of a %s is too long: %d bytes", r.Kind, n)
+	}
 	for _, s := range []string{string(r.Kind), r.Name, r.Sub} {
 		if strings.ContainsRune(s, 0) || !utf8.ValidString(s) {
 			return fmt.Errorf("%q is not the name of an object", r.Path())
@@ -113,8 +104,7 @@ func entryWrite(id replication.PairID, r object.Ref, e replication.Entry) (Write
 	if err := checkRef(r); err != nil {
 		return Write{}, err
 	}
-	sort, whole := objectSortKey(r)
-	key := Key{pairPartition(id), sort}
+	key := Key{pairPartition(id), objectSortKey(r)}
 	if e == (replication.Entry{}) {
 		return Delete(key), nil
 	}
@@ -123,9 +113,6 @@ func entryWrite(id replication.PairID, r object.Ref, e replication.Entry) (Write
 		u := *e.Failure
 		u.Reason, u.Hint = truncateText(u.Reason), truncateText(u.Hint)
 		stored.Failure = &storedFailure{Unsynced: u}
-	}
-	if !whole {
-		stored.Object = &[3]string{string(r.Kind), r.Name, r.Sub}
 	}
 	w, err := putRecord(key, stored, time.Time{})
 	if err != nil {
@@ -220,7 +207,7 @@ func (s *Store) Entries(ctx context.Context, id replication.PairID) (replication
 		if err != nil {
 			return nil, explainError(op, err)
 		}
-		r, err := stored.decodeRef(it.Sort)
+		r, err := decodeRef(it.Sort)
 		if err != nil {
 			return nil, explainError(op, err)
 		}
