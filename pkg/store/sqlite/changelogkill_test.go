@@ -1,13 +1,9 @@
 package sqlite_test
 
 import (
-	"bufio"
 	"context"
 	"fmt"
-	"io"
 	"math/rand/v2"
-	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -83,10 +79,11 @@ func TestKilledChangeLogWriters(t *testing.T) {
 		for w := range 2 {
 			writer := fmt.Sprintf("r%dw%d", round, w)
 			wg.Go(func() {
-				for _, n := range killAppender(t, path, writer) {
-					mu.Lock()
-					said[fmt.Sprintf("/data/%s/%s.1", writer, n)] = true
-					mu.Unlock()
+				numbers := killAfter(t, 1+rand.IntN(10), func(int) {}, killChangeLog+"="+path, killChangeLog+"_WRITER="+writer)
+				mu.Lock()
+				defer mu.Unlock()
+				for _, n := range numbers {
+					said[fmt.Sprintf("/data/%s/%d.1", writer, n)] = true
 				}
 			})
 		}
@@ -122,38 +119,4 @@ func TestKilledChangeLogWriters(t *testing.T) {
 		t.Errorf("head %+v, %d rows, %d writes returned", page.Head, len(page.Rows), len(said))
 	}
 	t.Logf("20 writers killed, %d writes returned, %d rows, none lost", len(said), len(page.Rows))
-}
-
-// killAppender starts a child process, kills it shortly after it has printed some
-// numbers, and returns its output.
-func killAppender(t *testing.T, path, writer string) (said []string) {
-	cmd := exec.Command(os.Args[0])
-	cmd.Env = append(os.Environ(), killChangeLog+"="+path, killChangeLog+"_WRITER="+writer)
-	cmd.Stderr = os.Stderr
-	out, err := cmd.StdoutPipe()
-	if err == nil {
-		err = cmd.Start()
-	}
-	if err != nil {
-		t.Error(err)
-		return nil
-	}
-	lines := bufio.NewReader(out)
-	for range 1 + rand.IntN(10) {
-		if line, err := lines.ReadString('\n'); err == nil {
-			said = append(said, strings.TrimSpace(line))
-		}
-	}
-	time.Sleep(time.Duration(rand.IntN(3000)) * time.Microsecond) // only chooses the moment of the kill
-	if err := cmd.Process.Kill(); err != nil {
-		t.Error(err)
-	}
-	rest, _ := io.ReadAll(lines)
-	for line := range strings.Lines(string(rest)) {
-		if n, whole := strings.CutSuffix(line, "\n"); whole {
-			said = append(said, n)
-		}
-	}
-	_ = cmd.Wait() // "signal: killed"
-	return said
 }

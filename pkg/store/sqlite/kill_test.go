@@ -83,7 +83,7 @@ func TestKill(t *testing.T) {
 	last, kills := 0, 25
 	reader := openState(t, path)
 	for range kills {
-		said := killWriter(t, path, reader, 1+rand.IntN(30), time.Duration(rand.IntN(2000))*time.Microsecond)
+		said := killWriter(t, path, reader, 1+rand.IntN(30))
 		last = checkWhole(t, path, max(last, said))
 	}
 	t.Logf("%d kills, %d commits, none lost", kills, last)
@@ -91,59 +91,62 @@ func TestKill(t *testing.T) {
 
 // killWriter kills a child process shortly after it has printed some numbers, and
 // returns the last one.
-func killWriter(t *testing.T, path string, reader *sqlite.State, numbers int, moment time.Duration) (last int) {
+func killWriter(t *testing.T, path string, reader *sqlite.State, numbers int) int {
+	t.Helper()
+	said := killAfter(t, numbers, func(last int) {
+		if st, err := reader.Pair(t.Context(), engineeringPair()); err != nil || st.Progress.Objects < last {
+			t.Errorf("commit %d had returned, but another process sees %d, %v", last, st.Progress.Objects, err)
+		}
+	}, killFile+"="+path)
+	return said[len(said)-1]
+}
+
+// killAfter starts the test binary as a writer, kills it shortly after it has printed some
+// numbers, and returns all that it has printed. Before the kill it calls check with the
+// last one read.
+func killAfter(t *testing.T, numbers int, check func(last int), env ...string) (said []int) {
 	t.Helper()
 	cmd := exec.Command(os.Args[0])
-	cmd.Env = append(os.Environ(), killFile+"="+path)
-	cmd.Stderr = os.Stderr
+	cmd.Env, cmd.Stderr = append(os.Environ(), env...), os.Stderr
 	out, err := cmd.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
+	if err == nil {
+		err = cmd.Start()
 	}
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
+	if err != nil {
+		t.Error(err)
+		return []int{0}
 	}
 	lines := bufio.NewReader(out)
-	for range numbers {
-		next := readNumber(t, lines, last)
-		if next == last {
-			_ = cmd.Wait()
-			t.Fatalf("the writer ended unasked after commit %d: %v", last, cmd.ProcessState)
+	for len(said) < numbers {
+		line, err := lines.ReadString('\n')
+		if err != nil {
+			t.Errorf("the writer ended unasked after %v: %v", said, cmd.Wait())
+			return append(said, 0)
 		}
-		last = next
+		said = append(said, parseNumber(t, line))
 	}
-	if st, err := reader.Pair(t.Context(), engineeringPair()); err != nil || st.Progress.Objects < last {
-		t.Errorf("commit %d had returned, but another process sees %d, %v", last, st.Progress.Objects, err)
-	}
-	time.Sleep(moment) // only chooses the moment of the kill; nothing waits for it
+	check(said[len(said)-1])
+	time.Sleep(time.Duration(rand.IntN(3000)) * time.Microsecond) // only chooses the moment of the kill; nothing waits for it
 	if err := cmd.Process.Kill(); err != nil {
-		t.Fatal(err)
+		t.Error(err)
 	}
 	rest, err := io.ReadAll(lines)
 	if err != nil {
-		t.Fatal(err)
+		t.Error(err)
 	}
-	for said := bufio.NewReader(strings.NewReader(string(rest))); ; {
-		next := readNumber(t, said, last)
-		if next == last {
-			break
+	for line := range strings.Lines(string(rest)) {
+		if strings.HasSuffix(line, "\n") {
+			said = append(said, parseNumber(t, line))
 		}
-		last = next
 	}
 	_ = cmd.Wait() // "signal: killed"
-	return last
+	return said
 }
 
-// readNumber reads a line with a number; without a whole line it returns last.
-func readNumber(t *testing.T, r *bufio.Reader, last int) int {
-	t.Helper()
-	text, err := r.ReadString('\n')
+func parseNumber(t *testing.T, line string) int {
+	n, err := strconv.Atoi(strings.TrimSpace(line))
 	if err != nil {
-		return last
-	}
-	n, err := strconv.Atoi(strings.TrimSpace(text))
-	if err != nil {
-		t.Fatal(err)
+		t.Error(err)
 	}
 	return n
 }
