@@ -83,13 +83,13 @@ differ is shown.`,
 }
 
 // diffCode is the exit code for what was found.
-func diffCode(rows []diffRow) exit.Code {
-	code := exit.OK
+func diffCode(rows []diffRow) (code exit.Code) {
 	for _, r := range rows {
-		if r.Letter != ui.LetterUnreadable {
-			return exit.Differences
+		if r.Letter == ui.LetterUnreadable {
+			code = exit.Worst(code, exit.Partial)
+		} else {
+			code = exit.Worst(code, exit.Differences)
 		}
-		code = exit.Partial
 	}
 	return code
 }

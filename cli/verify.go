@@ -140,16 +140,15 @@ func repairQuestion(o replication.VerifyOptions, pairs string) string {
 }
 
 // exitCodeOf is the exit code for what a verification found.
-func exitCodeOf(reports []replication.Report) exit.Code {
-	code := exit.OK
+func exitCodeOf(reports []replication.Report) (code exit.Code) {
 	for _, r := range reports {
 		switch {
 		case r.Outcome == replication.OutcomeHeld:
-			return exit.Held
+			code = exit.Worst(code, exit.Held)
 		case len(r.Differences) > 0:
-			code = exit.Differences
-		case (len(r.Unreadable) > 0 || r.Outcome == replication.OutcomePartial) && code == exit.OK:
-			code = exit.Partial
+			code = exit.Worst(code, exit.Differences)
+		case len(r.Unreadable) > 0 || r.Outcome == replication.OutcomePartial:
+			code = exit.Worst(code, exit.Partial)
 		}
 	}
 	return code
@@ -315,9 +314,9 @@ func verifyRemote(ctx context.Context, env *cmdline.Env, a *app.App, pairs []app
 		failures[i] = app.WrapPair(v.Pair, failures[i])
 		switch {
 		case v.Differences > 0:
-			code = exit.Differences
-		case !v.Equal && code == exit.OK:
-			code = exit.Partial
+			code = exit.Worst(code, exit.Differences)
+		case !v.Equal:
+			code = exit.Worst(code, exit.Partial)
 		}
 	}
 	if err := exit.Join(failures...); err != nil {

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 
 	"chefsync/cli/internal/ui"
@@ -86,6 +87,19 @@ func Silent(code Code) error {
 		return nil
 	}
 	return &Error{Code: code}
+}
+
+// bySeverity returns the codes of what keeps pairs from being in sync, the worst first.
+func bySeverity() []Code { return []Code{Denied, Held, Temporary, Differences, Partial} }
+
+// Worst returns the worst code of what was found in several pairs or objects.
+func Worst(codes ...Code) Code {
+	for _, c := range bySeverity() {
+		if slices.Contains(codes, c) {
+			return c
+		}
+	}
+	return OK
 }
 
 // joinedShown is the number of failures that Join shows.

@@ -43,19 +43,14 @@ func codeOfReason(r status.Reason) exit.Code {
 	return exit.Temporary
 }
 
-// codesBySeverity returns exit codes, the worst first.
-func codesBySeverity() []exit.Code {
-	return []exit.Code{exit.Denied, exit.Held, exit.Temporary, exit.Differences, exit.Partial}
-}
-
 // exitCode returns the exit code for a pair, and the reason for it.
 func (r *PairRow) exitCode() (worst exit.Code, why status.Reason) {
-	for _, c := range codesBySeverity() {
-		for _, x := range r.Reasons {
-			if codeOfReason(x) == c {
-				return c, x
-			}
-		}
+	var codes []exit.Code
+	for _, x := range r.Reasons {
+		codes = append(codes, codeOfReason(x))
+	}
+	if worst = exit.Worst(codes...); worst != exit.OK {
+		return worst, r.Reasons[slices.Index(codes, worst)]
 	}
 	if r.Status == replication.Bootstrapping {
 		return exit.Partial, status.Reason{Text: "the first full comparison is not complete"}
@@ -65,15 +60,12 @@ func (r *PairRow) exitCode() (worst exit.Code, why status.Reason) {
 
 // ExitError returns the silent error with the exit code of the worst pair, or nil.
 func ExitError(rows []PairRow) error {
-	found := map[exit.Code]bool{}
+	var codes []exit.Code
 	for _, r := range rows {
 		c, _ := r.exitCode()
-		found[c] = true
+		codes = append(codes, c)
 	}
-	if i := slices.IndexFunc(codesBySeverity(), func(c exit.Code) bool { return found[c] }); i >= 0 {
-		return exit.Silent(codesBySeverity()[i])
-	}
-	return nil
+	return exit.Silent(exit.Worst(codes...))
 }
 
 // OutOfSync returns an error that says why the pair isn't in sync, or nil.

@@ -62,12 +62,11 @@ func Show(ctx context.Context, env *cmdline.Env, a *app.App, pairs []app.Pair, o
 	for _, plan := range plans {
 		switch {
 		case plan.Hold != nil:
-			code = exit.Held
-		case code == exit.Held:
+			code = exit.Worst(code, exit.Held)
 		case opts.ExitCode && plan.Writes() > 0:
-			code = exit.Differences
-		case len(plan.Failed) > 0 && code == exit.OK:
-			code = exit.Partial
+			code = exit.Worst(code, exit.Differences)
+		case len(plan.Failed) > 0:
+			code = exit.Worst(code, exit.Partial)
 		}
 	}
 	return exit.Silent(code)
