@@ -66,7 +66,7 @@ func Open(ctx context.Context, o Options) (*App, error) {
 		return nil, err
 	}
 	session := o.openAWS(c.AWS.Region)
-	kept := &localBackend{statePath: c.StatePath, stagePath: c.StagePath, stageSize: c.StageSize, secrets: session.Secrets()}
+	kept := newLocalBackend(c, session.Secrets())
 	a := &App{AWS: session, files: kept, loader: loader, owner: o.ownerName()}
 	a.Fleet = a.newFleet(c, kept, o)
 	return a, nil

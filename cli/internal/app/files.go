@@ -6,17 +6,17 @@ import (
 	"sync"
 
 	"chefsync/pkg/config"
-	"chefsync/pkg/feed/changelog"
-	"chefsync/pkg/health"
 	"chefsync/pkg/notify"
 	"chefsync/pkg/replication"
 	"chefsync/pkg/stage"
+	"chefsync/pkg/store"
 	"chefsync/pkg/store/sqlite"
 )
 
 // localBackend is the backend of one machine: a SQLite file and a folder, opened at
 // first use.
 type localBackend struct {
+	*store.Opener
 	statePath, stagePath string
 	stageSize            int64 // as in config.Config
 	secrets              map[string]config.Resolver
@@ -26,18 +26,21 @@ type localBackend struct {
 	stage *stage.Dir
 }
 
-func (f *localBackend) openState(ctx context.Context) (*sqlite.State, error) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if f.state != nil {
-		return f.state, nil
-	}
+func newLocalBackend(c *config.Config, secrets map[string]config.Resolver) *localBackend {
+	f := &localBackend{statePath: c.StatePath, stagePath: c.StagePath, stageSize: c.StageSize, secrets: secrets}
+	f.Opener = store.NewOpener(f.openState)
+	return f
+}
+
+func (f *localBackend) openState(ctx context.Context) (*store.Store, error) {
 	s, err := sqlite.OpenState(ctx, f.statePath)
 	if err != nil {
 		return nil, err
 	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
 	f.state = s
-	return s, nil
+	return s.Store, nil
 }
 
 func (f *localBackend) openStage() (*stage.Dir, error) {
@@ -73,15 +76,6 @@ func (f *localBackend) closeState() error {
 	return f.state.Close()
 }
 
-// State implements assembly.Backend.
-func (f *localBackend) State(ctx context.Context) (replication.State, error) {
-	s, err := f.openState(ctx)
-	if err != nil {
-		return nil, err // not a nil *State in an interface
-	}
-	return s, nil
-}
-
 // Stage implements assembly.Backend.
 func (f *localBackend) Stage(context.Context) (replication.Stage, error) {
 	s, err := f.openStage()
@@ -91,34 +85,12 @@ func (f *localBackend) Stage(context.Context) (replication.Stage, error) {
 	return s, nil
 }
 
-// ChangeLogs implements assembly.Backend.
-func (f *localBackend) ChangeLogs(ctx context.Context) (changelog.ScanStore, error) {
-	s, err := f.openState(ctx)
-	if err != nil {
-		return nil, err
-	}
-	return s.ChangeLogs(), nil
-}
-
-// Health implements assembly.Backend.
-func (f *localBackend) Health(ctx context.Context) (health.Store, error) {
-	s, err := f.openState(ctx)
-	if err != nil {
-		return nil, err
-	}
-	return s.Health(), nil
-}
-
 // Notified returns the record of what operators were told, on this machine.
 func (a *App) Notified(ctx context.Context) (notify.Store, error) {
 	if a.files == nil {
 		return nil, errors.New("on a stack, its manager records notifications")
 	}
-	s, err := a.files.openState(ctx)
-	if err != nil {
-		return nil, err
-	}
-	return s.Notified(), nil
+	return a.files.Notified(ctx)
 }
 
 // Secrets implements assembly.Backend: also on one machine, keys may be kept in

@@ -5,7 +5,6 @@ package onaws
 import (
 	"context"
 	"slices"
-	"sync"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -17,9 +16,6 @@ import (
 	"chefsync/pkg/assembly"
 	"chefsync/pkg/cloud"
 	"chefsync/pkg/config"
-	"chefsync/pkg/feed/changelog"
-	"chefsync/pkg/health"
-	"chefsync/pkg/notify"
 	"chefsync/pkg/replication"
 	"chefsync/pkg/secret"
 	"chefsync/pkg/stage/s3stage"
@@ -30,14 +26,12 @@ import (
 
 // Backend is the backend of a stack. Make it with New.
 type Backend struct {
+	*store.Opener
 	resources cloud.Resources
 	s3        *s3.Client
 	previous  previous.Importer
 	stage     *s3stage.Stage
 	secrets   map[string]config.Resolver
-
-	mu      sync.Mutex
-	records *store.Store // nil before the first use
 }
 
 // New returns the backend of a stack. It sends nothing. Endpoints other than those
@@ -63,21 +57,16 @@ func New(cfg aws.Config, r cloud.Resources) *Backend {
 	}
 	b.previous = previous.Importer{API: table, Table: r.Table, Blobs: s3stage.OpenBlobs(objects, r.Bucket, cloud.StatePrefix),
 		KV: dynamo.Open(table, r.Table), Now: time.Now, Sources: b.sourceSpaces}
+	b.Opener = store.NewOpener(b.openStore)
 	return b
 }
 
 // openStore returns the store, after importing the records of the previous version once.
 func (b *Backend) openStore(ctx context.Context) (*store.Store, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if b.records != nil {
-		return b.records, nil
-	}
 	if err := b.previous.Run(ctx); err != nil {
 		return nil, err
 	}
-	b.records = store.New(b.previous.KV)
-	return b.records, nil
+	return store.New(b.previous.KV), nil
 }
 
 // sourceSpaces returns the spaces of the sources in the deployed configuration.
@@ -93,44 +82,8 @@ func (b *Backend) sourceSpaces(ctx context.Context) (names []string, err error) 
 	return slices.Compact(names), nil
 }
 
-// State implements assembly.Backend.
-func (b *Backend) State(ctx context.Context) (replication.State, error) {
-	s, err := b.openStore(ctx)
-	if err != nil {
-		return nil, err // not a nil *Store in an interface
-	}
-	return s, nil
-}
-
 // Stage implements assembly.Backend.
 func (b *Backend) Stage(context.Context) (replication.Stage, error) { return b.stage, nil }
-
-// ChangeLogs implements assembly.Backend.
-func (b *Backend) ChangeLogs(ctx context.Context) (changelog.ScanStore, error) {
-	s, err := b.openStore(ctx)
-	if err != nil {
-		return nil, err
-	}
-	return s.ChangeLogs(), nil
-}
-
-// Notified returns the record of what was published.
-func (b *Backend) Notified(ctx context.Context) (notify.Store, error) {
-	s, err := b.openStore(ctx)
-	if err != nil {
-		return nil, err
-	}
-	return s.Notified(), nil
-}
-
-// Health implements assembly.Backend.
-func (b *Backend) Health(ctx context.Context) (health.Store, error) {
-	s, err := b.openStore(ctx)
-	if err != nil {
-		return nil, err
-	}
-	return s.Health(), nil
-}
 
 // Secrets implements assembly.Backend.
 func (b *Backend) Secrets() map[string]config.Resolver { return b.secrets }
