@@ -233,12 +233,13 @@ func (f diffFlags) compareObject(ctx context.Context, e *replication.Engine, d r
 		}
 		row.Letter = letterOf(primary, replica)
 	}
-	diff, err := contentdiff.Unified(d.Ref, replica, primary, f.showValues)
+	files := contentdiff.Files(sides[1], sides[0])
+	diff, err := contentdiff.Unified(d.Ref, replica, primary, files, f.showValues)
 	if err != nil {
 		return row.asUnreadable(&fault.Error{Op: "compare", Class: fault.Rejected, Err: err}), nil
 	}
 	if !f.nameStatus || row.Letter == "M" {
-		row.Files = contentdiff.Files(replica, primary)
+		row.Files = files
 	}
 	if row.Letter == "M" && d.Letter == "" && diff == "" && len(row.Files) == 0 {
 		row.Letter = "" // equal

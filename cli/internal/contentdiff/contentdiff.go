@@ -16,8 +16,9 @@ import (
 )
 
 // Unified compares two bodies as the servers returned them; nil means that the
-// side doesn't have the object. Equal objects give "".
-func Unified(ref object.Ref, replica, primary []byte, showValues bool) (string, error) {
+// side doesn't have the object. Equal objects give "". The list of files of a cookbook
+// version is left out if files differ, which are shown by their content.
+func Unified(ref object.Ref, replica, primary []byte, files []File, showValues bool) (string, error) {
 	var forms [2]any
 	for i, body := range [][]byte{replica, primary} {
 		if body == nil {
@@ -31,8 +32,8 @@ func Unified(ref object.Ref, replica, primary []byte, showValues bool) (string, 
 		if forms[i], err = decodeJSON(form); err != nil {
 			return "", fmt.Errorf("compare %s: %w", ref, err)
 		}
-		if manifest, ok := forms[i].(map[string]any); ok && len(Files(replica, primary)) > 0 {
-			delete(manifest, "all_files") // the files are shown by their content
+		if manifest, ok := forms[i].(map[string]any); ok && len(files) > 0 {
+			delete(manifest, "all_files")
 		}
 	}
 	if ref.Kind == object.DataBagItem && !showValues {

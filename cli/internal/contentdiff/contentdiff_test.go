@@ -18,7 +18,7 @@ var (
 func TestARoleIsShownAsAUnifiedDiff(t *testing.T) {
 	got, err := contentdiff.Unified(role,
 		[]byte(`{"name":"web","description":"old","run_list":[]}`),
-		[]byte(`{"run_list":[],"name":"web","description":"new"}`), false)
+		[]byte(`{"run_list":[],"name":"web","description":"new"}`), nil, false)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -30,7 +30,7 @@ func TestARoleIsShownAsAUnifiedDiff(t *testing.T) {
 }
 
 func TestEqualObjectsShowNothing(t *testing.T) {
-	got, err := contentdiff.Unified(role, []byte(`{"name":"web","run_list":[]}`), []byte(`{"run_list":[],"name":"web"}`), false)
+	got, err := contentdiff.Unified(role, []byte(`{"name":"web","run_list":[]}`), []byte(`{"run_list":[],"name":"web"}`), nil, false)
 	if got != "" || err != nil {
 		t.Errorf("got %q, %v", got, err)
 	}
@@ -39,7 +39,7 @@ func TestEqualObjectsShowNothing(t *testing.T) {
 func TestValuesOfItemsAreHiddenUnlessAskedFor(t *testing.T) {
 	replica := []byte(`{"id":"alice","password":"hunter1","same":"s3cret","gone":"old1","list":["x1y2"]}`)
 	primary := []byte(`{"id":"alice","password":"hunter2","same":"s3cret","more":{"deep":"new1"},"list":["x1y2","z3"]}`)
-	got, err := contentdiff.Unified(item, replica, primary, false)
+	got, err := contentdiff.Unified(item, replica, primary, nil, false)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -53,18 +53,18 @@ func TestValuesOfItemsAreHiddenUnlessAskedFor(t *testing.T) {
 			t.Errorf("%q is missing in\n%s", want, got)
 		}
 	}
-	shown, err := contentdiff.Unified(item, replica, primary, true)
+	shown, err := contentdiff.Unified(item, replica, primary, nil, true)
 	if err != nil || !strings.Contains(shown, "hunter2") {
 		t.Errorf("values aren't shown when asked for: %v\n%s", err, shown)
 	}
 }
 
 func TestAnObjectOfOneSideIsAllAddedOrRemoved(t *testing.T) {
-	added, err := contentdiff.Unified(item, nil, []byte(`{"id":"alice","password":"hunter2"}`), false)
+	added, err := contentdiff.Unified(item, nil, []byte(`{"id":"alice","password":"hunter2"}`), nil, false)
 	if err != nil || !strings.Contains(added, `+  "id": "alice"`) || strings.Contains(added, "hunter2") {
 		t.Errorf("%v\n%s", err, added)
 	}
-	removed, err := contentdiff.Unified(item, []byte(`{"id":"alice","password":"hunter2"}`), nil, false)
+	removed, err := contentdiff.Unified(item, []byte(`{"id":"alice","password":"hunter2"}`), nil, nil, false)
 	if err != nil || !strings.Contains(removed, `-  "id": "alice"`) || strings.Contains(removed, "hunter2") {
 		t.Errorf("%v\n%s", err, removed)
 	}
@@ -87,7 +87,7 @@ func TestNoValueOfAnItemEverShows(t *testing.T) {
 		return `{"id":"alice"` + strings.Join(append([]string{""}, keys...), ",") + `}`
 	})
 	rapid.Check(t, func(t *rapid.T) {
-		got, err := contentdiff.Unified(item, []byte(body.Draw(t, "replica")), []byte(body.Draw(t, "primary")), false)
+		got, err := contentdiff.Unified(item, []byte(body.Draw(t, "replica")), []byte(body.Draw(t, "primary")), nil, false)
 		if err != nil || strings.Contains(got, "SECRET") {
 			t.Fatalf("%v\n%s", err, got)
 		}

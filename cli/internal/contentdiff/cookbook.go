@@ -3,7 +3,6 @@ package contentdiff
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -25,10 +24,10 @@ type File struct {
 	replica, primary string // checksums, "" where the file isn't there
 }
 
-// Files returns the files that differ between two manifests of a cookbook version; nil
-// means that the side doesn't have the version. It returns none for other objects.
-func Files(replica, primary []byte) []File {
-	old, now := readChecksums(replica), readChecksums(primary)
+// Files returns the files that differ between two cookbook versions; the zero Object stands
+// for a side that doesn't have it. Other objects have none.
+func Files(replica, primary object.Object) []File {
+	old, now := checksums(replica), checksums(primary)
 	all := maps.Clone(old)
 	maps.Copy(all, now)
 	var list []File
@@ -47,23 +46,11 @@ func Files(replica, primary []byte) []File {
 	return list
 }
 
-// readChecksums returns the checksums of a manifest by path.
-func readChecksums(manifest []byte) map[string]string {
+// checksums returns the checksums of files by path.
+func checksums(o object.Object) map[string]string {
 	found := map[string]string{}
-	var members map[string]json.RawMessage
-	if json.Unmarshal(manifest, &members) != nil {
-		return found
-	}
-	for _, raw := range members {
-		var files []struct{ Path, Checksum string }
-		if json.Unmarshal(raw, &files) != nil { // a member that isn't a list of files
-			continue
-		}
-		for _, f := range files {
-			if f.Checksum != "" {
-				found[f.Path] = strings.ToLower(f.Checksum)
-			}
-		}
+	for _, f := range o.Files {
+		found[f.Path] = strings.ToLower(f.Checksum)
 	}
 	return found
 }
