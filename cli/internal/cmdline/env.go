@@ -18,6 +18,14 @@ import (
 	"chefsync/cli/internal/ui"
 )
 
+// The groups of commands in help.
+const (
+	GroupSync   = "sync"
+	GroupLook   = "look"
+	GroupCheck  = "check"
+	GroupConfig = "config"
+)
+
 // Streams are what the program reads from and writes to, its environment, its clock, and
 // AWS.
 type Streams struct {

@@ -54,30 +54,26 @@ func (env *Env) WithNamedPairs(f PairsFunc) RunE {
 
 // WithPairsIf is WithNamedPairs if changes returns true, else WithPairs.
 func (env *Env) WithPairsIf(changes func() bool, f PairsFunc) RunE {
-	return func(cmd *cobra.Command, names []string) error {
-		if changes != nil && changes() && !env.hasSelector(names) {
-			return noSelector(cmd)
-		}
-		return env.WithApp(func(ctx context.Context, a *app.App) error {
-			pairs, err := env.SelectPairs(a, names)
-			if err != nil {
-				return err
-			}
-			return f(ctx, a, pairs)
-		})(cmd, names)
-	}
+	allPairs := func(_ *app.App, words []string) ([]string, Objects, error) { return words, Objects{}, nil }
+	return env.withSelection(changes, allPairs, func(ctx context.Context, a *app.App, pairs []app.Pair, _ Objects) error { return f(ctx, a, pairs) })
 }
 
 // WithObjectsIf is WithPairsIf for a command whose further arguments are objects. What
 // selects a pair is a pair; a slash at the beginning makes a word an object.
 func (env *Env) WithObjectsIf(changes func() bool, f ObjectsFunc) RunE {
+	return env.withSelection(changes, splitWords, f)
+}
+
+// withSelection returns the RunE of a command whose arguments split tells apart: names that
+// select pairs, and objects.
+func (env *Env) withSelection(changes func() bool, split func(*app.App, []string) ([]string, Objects, error), f ObjectsFunc) RunE {
 	return func(cmd *cobra.Command, words []string) error {
 		named := changes != nil && changes()
 		if named && !env.hasSelector(words) {
-			return noSelector(cmd)
+			return exit.Usagef(firstExample(cmd), "name a PAIR, or use --all")
 		}
 		return env.WithApp(func(ctx context.Context, a *app.App) error {
-			names, objects, err := splitWords(a, words)
+			names, objects, err := split(a, words)
 			if err != nil {
 				return err
 			}
@@ -107,8 +103,4 @@ func (env *Env) WithApp(f func(ctx context.Context, a *app.App) error) RunE {
 
 func (env *Env) hasSelector(names []string) bool {
 	return len(names) > 0 || len(env.pairs.replicas) > 0 || env.pairs.all
-}
-
-func noSelector(cmd *cobra.Command) error {
-	return exit.Usagef(firstExample(cmd), "name a PAIR, or use --all")
 }

@@ -104,6 +104,16 @@ func nearFlag(cmd *cobra.Command, name string) string {
 	return config.DidYouMean(name, names)
 }
 
+// CheckArgs wraps a check of cobra so that a wrong number of arguments is a usage error.
+func CheckArgs(check cobra.PositionalArgs) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, args []string) error {
+		if err := check(cmd, args); err != nil {
+			return argumentsError(cmd, args)
+		}
+		return nil
+	}
+}
+
 // argumentsError says which argument is missing, or which one is too much. Cmd.Use names
 // the arguments.
 func argumentsError(cmd *cobra.Command, args []string) error {
