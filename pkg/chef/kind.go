@@ -1,6 +1,10 @@
 package chef
 
-import "chefsync/pkg/fault"
+import (
+	"cmp"
+
+	"chefsync/pkg/fault"
+)
 
 // Kind says what went wrong, more exactly than its class, as far as it matters to a
 // caller or an operator.
@@ -39,63 +43,38 @@ type properties struct {
 	hint  string // what an operator can try
 }
 
-// properties returns the kind's row of the table.
-func (k Kind) properties() properties {
-	switch k {
-	case KindClockSkew:
-		return properties{fault.Denied, "synchronize the clocks of this machine and of the server (both within 15 minutes)"}
-	case KindKey:
-		return properties{fault.Denied, "check the user name and that the private key belongs to it and hasn't expired; " +
-			"a backup that was restored on the server (knife ec restore) brings its own keys: chef-sync-ctl prepare-org adds this one again"}
-	case KindNotMember:
-		return properties{fault.Denied, "associate the user with the organization: chef-sync-ctl prepare-org"}
-	case KindMembershipFault:
-		return properties{fault.Transient, "the server could not check the membership; try again later"}
-	case KindOrgMissing:
-		return properties{fault.NoOrganization, "check the organization's name, and that it exists on this server"}
-	case KindLicense:
-		return properties{fault.Denied, "this isn't about the user's permissions: the server refuses every request until its own license is valid; " +
-			"renew it there (chef-automate license apply)"}
-	case KindPermission:
-		return properties{fault.Forbidden, "grant the user this permission: chef-sync-ctl prepare-org, or the object's ACL"}
-	case KindFrontEnd:
-		return properties{fault.Denied, "a proxy or the server's front end refuses the request: check for a blocked address, a blocked organization or a login page"}
-	case KindAbsent:
-		return properties{fault.Absent, ""}
-	case KindExists:
-		return properties{fault.Transient, "it exists already; update it instead"}
-	case KindFrozen:
-		return properties{fault.Rejected, "the version is frozen: write it with force, or release a new version"}
-	case KindInvalid:
-		return properties{fault.Rejected, "the server refuses the content as it is; repair the object on the primary"}
-	case KindTooLarge:
-		return properties{fault.Rejected, "raise the server's limit (opscode_erchef['max_request_size'], nginx['client_max_body_size']) " +
-			"or make the object smaller"}
-	case KindMissingChecksum:
-		return properties{fault.Transient, "upload the files again"}
-	case KindExpired:
-		return properties{fault.Transient, "read the object again for fresh URLs; if it goes on, compare the clocks of the server's front end and file store"}
-	case KindUnavailable:
-		return properties{fault.Transient, "the server is overloaded, restarting or in maintenance; check chef-server-ctl status"}
-	case KindUnreachable:
-		return properties{fault.Unreachable, "check the URL, DNS, firewall and proxy settings"}
-	case KindTLS:
-		return properties{fault.Foreign, "check the server's certificate, or set ca in the configuration to the CA that signed it"}
-	case KindForeign:
-		return properties{fault.Foreign, "check that the URL is a Chef Server's, without a path, and that no proxy or login page stands in front"}
-	case KindVersion:
-		return properties{fault.Foreign, "the server supports none of the Chef Server API versions 0 to 2"}
-	case KindFileHost:
-		return properties{fault.Local, ""} // the configuration is what has to change
-	case KindRequest:
-		return properties{fault.Rejected, ""}
-	}
-	return properties{class: fault.Transient}
+// kindTable has a row for each kind but KindCanceled, which is transient. It is read-only.
+var kindTable = map[Kind]properties{
+	KindClockSkew: {fault.Denied, "synchronize the clocks of this machine and of the server (both within 15 minutes)"},
+	KindKey: {fault.Denied, "check the user name and that the private key belongs to it and hasn't expired; " +
+		"a backup that was restored on the server (knife ec restore) brings its own keys: chef-sync-ctl prepare-org adds this one again"},
+	KindNotMember:       {fault.Denied, "associate the user with the organization: chef-sync-ctl prepare-org"},
+	KindMembershipFault: {fault.Transient, "the server could not check the membership; try again later"},
+	KindOrgMissing:      {fault.NoOrganization, "check the organization's name, and that it exists on this server"},
+	KindLicense: {fault.Denied, "this isn't about the user's permissions: the server refuses every request until its own license is valid; " +
+		"renew it there (chef-automate license apply)"},
+	KindPermission: {fault.Forbidden, "grant the user this permission: chef-sync-ctl prepare-org, or the object's ACL"},
+	KindFrontEnd:   {fault.Denied, "a proxy or the server's front end refuses the request: check for a blocked address, a blocked organization or a login page"},
+	KindAbsent:     {fault.Absent, ""},
+	KindExists:     {fault.Transient, "it exists already; update it instead"},
+	KindFrozen:     {fault.Rejected, "the version is frozen: write it with force, or release a new version"},
+	KindInvalid:    {fault.Rejected, "the server refuses the content as it is; repair the object on the primary"},
+	KindTooLarge: {fault.Rejected, "raise the server's limit (opscode_erchef['max_request_size'], nginx['client_max_body_size']) " +
+		"or make the object smaller"},
+	KindMissingChecksum: {fault.Transient, "upload the files again"},
+	KindExpired:         {fault.Transient, "read the object again for fresh URLs; if it goes on, compare the clocks of the server's front end and file store"},
+	KindUnavailable:     {fault.Transient, "the server is overloaded, restarting or in maintenance; check chef-server-ctl status"},
+	KindUnreachable:     {fault.Unreachable, "check the URL, DNS, firewall and proxy settings"},
+	KindTLS:             {fault.Foreign, "check the server's certificate, or set ca in the configuration to the CA that signed it"},
+	KindForeign:         {fault.Foreign, "check that the URL is a Chef Server's, without a path, and that no proxy or login page stands in front"},
+	KindVersion:         {fault.Foreign, "the server supports none of the Chef Server API versions 0 to 2"},
+	KindFileHost:        {fault.Local, ""}, // the configuration is what has to change
+	KindRequest:         {fault.Rejected, ""},
 }
 
-func (k Kind) class() fault.Class { return k.properties().class }
+func (k Kind) class() fault.Class { return cmp.Or(kindTable[k].class, fault.Transient) }
 
-func (k Kind) hint() string { return k.properties().hint }
+func (k Kind) hint() string { return kindTable[k].hint }
 
 // isRefusalOfUs reports whether the Chef Server itself refused a request for its signature,
 // or refuses everybody. To ask it for its versions is of no use then.
