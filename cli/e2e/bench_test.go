@@ -276,7 +276,7 @@ func copyRawCookbook(b *testing.B, from, to *chef.Org, path string, body []byte)
 			b.Error(err)
 			return
 		}
-		if err := to.Client().UploadFile(ctx, up.URL, up.Checksum, size, func() (io.ReadCloser, error) { return rc, nil }); err != nil {
+		if err := to.Client().UploadFile(ctx, up.URL, up.Checksum, func() (io.ReadCloser, int64, error) { return rc, size, nil }); err != nil {
 			b.Error(err)
 		}
 	}

@@ -291,7 +291,7 @@ func TestFailuresOfOtherFileHostsDoNotOpenTheBreaker(t *testing.T) {
 			_ = getPath(c, "/roles")
 		}
 		before := time.Now()
-		if err := c.UploadFile(t.Context(), "https://chef.example.com:443/bookshelf/abc", strings.Repeat("0", 32), 1,
+		if err := c.UploadFile(t.Context(), "https://chef.example.com:443/bookshelf/abc", strings.Repeat("0", 32),
 			contentOf("x")); KindOf(err) != KindUnreachable || time.Since(before) != 0 {
 			t.Errorf("an upload to the server itself: %v after %v, want an error at once", err, time.Since(before))
 		}

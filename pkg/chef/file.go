@@ -63,9 +63,7 @@ func (c *Client) sendFile(ctx context.Context, r *request, body *uploadBody) (re
 				_ = resp.Body.Close()
 			}
 			w.stop()
-			failed := c.newError(r, KindRequest, "")
-			failed.Err = fmt.Errorf("read the content to upload: %w", local)
-			return nil, failed
+			return nil, c.contentError(r, fmt.Errorf("read the content to upload: %w", local))
 		}
 		if err != nil {
 			w.stop()

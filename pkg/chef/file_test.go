@@ -127,7 +127,7 @@ func TestUploadsHaveExactlyTheSignedHeaders(t *testing.T) {
 	for _, content := range []string{"abc", ""} {
 		sum := md5.Sum([]byte(content))
 		err := c.UploadFile(context.Background(), srv.URL+"/b/checksum?X-Amz-Signature=a%2Fb", hex.EncodeToString(sum[:]),
-			int64(len(content)), contentOf(content))
+			contentOf(content))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -153,8 +153,8 @@ func TestUploadsHaveExactlyTheSignedHeaders(t *testing.T) {
 func TestUploadsOpenTheContentForEachAttempt(t *testing.T) {
 	s := answerInOrder(cannedAnswer{status: 500}, cannedAnswer{err: io.EOF}, cannedAnswer{status: 202})
 	opened := 0
-	err := newTestClient(t, s).UploadFile(context.Background(), fileURL, "900150983cd24fb0d6963f7d28e17f72", 3,
-		func() (io.ReadCloser, error) {
+	err := newTestClient(t, s).UploadFile(context.Background(), fileURL, "900150983cd24fb0d6963f7d28e17f72",
+		func() (io.ReadCloser, int64, error) {
 			opened++
 			return contentOf("abc")()
 		})
@@ -169,19 +169,23 @@ func TestUploadErrorsOfTheContentAreReturnedAsTheyAre(t *testing.T) {
 	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { _, _ = io.Copy(io.Discard, r.Body) }))
 	defer srv.Close()
 	c := newTestClient(t, nil, func(c *Config) { c.URL = srv.URL })
-	for name, open := range map[string]func() (io.ReadCloser, error){
-		"open": func() (io.ReadCloser, error) { return nil, broken },
-		"read": func() (io.ReadCloser, error) {
-			return io.NopCloser(io.MultiReader(strings.NewReader("a"), failingReader{broken})), nil
+	for name, open := range map[string]func() (io.ReadCloser, int64, error){
+		"open": func() (io.ReadCloser, int64, error) { return nil, 0, broken },
+		"read": func() (io.ReadCloser, int64, error) {
+			return io.NopCloser(io.MultiReader(strings.NewReader("a"), failingReader{broken})), 3, nil
 		},
 	} {
-		err := c.UploadFile(context.Background(), srv.URL, sum, 3, open)
+		err := c.UploadFile(context.Background(), srv.URL, sum, open)
 		if !errors.Is(err, broken) || KindOf(err) != "" {
 			t.Errorf("%s: error %v, want the content's own", name, err)
 		}
 	}
+	unknown := contentOfSize("abc", -1)
+	if err := c.UploadFile(context.Background(), srv.URL, sum, unknown); err == nil || KindOf(err) != "" {
+		t.Errorf("a size that isn't known: error %v", err)
+	}
 	for _, content := range []string{"ab", "abcd"} {
-		err := c.UploadFile(context.Background(), srv.URL, sum, 3, contentOf(content))
+		err := c.UploadFile(context.Background(), srv.URL, sum, contentOfSize(content, 3))
 		if !errors.Is(err, errWrongSize) {
 			t.Errorf("%q with size 3: error %v", content, err)
 		}
@@ -202,10 +206,10 @@ func TestLargeFilesAreStreamed(t *testing.T) {
 	}))
 	defer srv.Close()
 	c := newTestClient(t, nil, func(c *Config) { c.URL = srv.URL })
-	open := func() (io.ReadCloser, error) {
-		return io.NopCloser(io.LimitReader(zeroReader{}, size)), nil
+	open := func() (io.ReadCloser, int64, error) {
+		return io.NopCloser(io.LimitReader(zeroReader{}, size)), size, nil
 	}
-	if err := c.UploadFile(context.Background(), srv.URL, "8f4e33f3dc3e414ff94e5fb6905cba8c", size, open); err != nil {
+	if err := c.UploadFile(context.Background(), srv.URL, "8f4e33f3dc3e414ff94e5fb6905cba8c", open); err != nil {
 		t.Error(err)
 	}
 }

@@ -51,8 +51,7 @@ func TestFilesAreOnlyRequestedFromAllowedHosts(t *testing.T) {
 		}
 	}
 	s := answerInOrder(cannedAnswer{status: 200})
-	err := newTestClient(t, s, singleAttempt).UploadFile(t.Context(), "https://files.example.com/x", strings.Repeat("0", 32), 1,
-		contentOf("x"))
+	err := newTestClient(t, s, singleAttempt).UploadFile(t.Context(), "https://files.example.com/x", strings.Repeat("0", 32), contentOf("x"))
 	if wantKind(t, err, KindFileHost); len(s.sent) != 0 {
 		t.Error("content was sent to a host that nobody allowed")
 	}

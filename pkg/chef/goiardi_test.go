@@ -93,8 +93,10 @@ func goiardiContent(t *testing.T, org *chef.Org) {
 	}
 	for _, u := range box.Uploads {
 		text := contents[u.Checksum]
-		open := func() (io.ReadCloser, error) { return io.NopCloser(strings.NewReader(text)), nil }
-		if err := org.Client().UploadFile(ctx, u.URL, u.Checksum, int64(len(text)), open); err != nil {
+		open := func() (io.ReadCloser, int64, error) {
+			return io.NopCloser(strings.NewReader(text)), int64(len(text)), nil
+		}
+		if err := org.Client().UploadFile(ctx, u.URL, u.Checksum, open); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -78,7 +78,7 @@ func TestHeadersAreSentWithFilesOfTheServerOnly(t *testing.T) {
 		}
 		_ = r.Close()
 		sum := md5.Sum([]byte("abc"))
-		if err := c.UploadFile(context.Background(), url, hex.EncodeToString(sum[:]), 3, contentOf("abc")); err != nil {
+		if err := c.UploadFile(context.Background(), url, hex.EncodeToString(sum[:]), contentOf("abc")); err != nil {
 			t.Fatal(err)
 		}
 		for _, x := range s.sent {

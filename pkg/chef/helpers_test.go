@@ -158,8 +158,11 @@ func wantKind(t *testing.T, err error, want Kind) *Error {
 	return e
 }
 
-func contentOf(s string) func() (io.ReadCloser, error) {
-	return func() (io.ReadCloser, error) { return io.NopCloser(strings.NewReader(s)), nil }
+func contentOf(s string) func() (io.ReadCloser, int64, error) { return contentOfSize(s, int64(len(s))) }
+
+// contentOfSize is content with a size that may be wrong.
+func contentOfSize(s string, size int64) func() (io.ReadCloser, int64, error) {
+	return func() (io.ReadCloser, int64, error) { return io.NopCloser(strings.NewReader(s)), size, nil }
 }
 
 func equalStrings(t *testing.T, what string, got, want []string) {

@@ -95,7 +95,7 @@ func downloadFile(url string) func(context.Context, *Client) error {
 
 func uploadFile(url string, size int) func(context.Context, *Client) error {
 	return func(ctx context.Context, c *Client) error {
-		return c.UploadFile(ctx, url, strings.Repeat("0", 32), int64(size), contentOf(strings.Repeat("x", size)))
+		return c.UploadFile(ctx, url, strings.Repeat("0", 32), contentOf(strings.Repeat("x", size)))
 	}
 }
 
@@ -226,9 +226,9 @@ func TestAStreamKeepsNobodyWaiting(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		client := newLimitedClient(t, &limited{work: time.Second, capacity: 1}, 1)
 		began := time.Now()
-		err := client.UploadFile(t.Context(), ownFile, strings.Repeat("0", 32), 1, func() (io.ReadCloser, error) {
+		err := client.UploadFile(t.Context(), ownFile, strings.Repeat("0", 32), func() (io.ReadCloser, int64, error) {
 			content, _, err := client.OpenFile(t.Context(), ownFile)
-			return content, errors.Join(err, readRole(t.Context(), client))
+			return content, 1, errors.Join(err, readRole(t.Context(), client))
 		})
 		// A download, the negotiation of the API version, a role and an upload.
 		if took := time.Since(began); err != nil || took > 4*time.Second {

@@ -5,26 +5,23 @@ import (
 	"encoding/base64"
 	"encoding/hex"
 	"errors"
-	"fmt"
 	"io"
 	"net/http"
 	"sync"
 )
 
-// UploadFile sends content to the presigned URL of a sandbox. Open is called
-// for every attempt; size is the content's exact length. An error of open or of
-// reading is returned as it is, not as an [*Error]. KindExpired asks for a new
-// sandbox.
-func (c *Client) UploadFile(ctx context.Context, fileURL, checksum string, size int64, open func() (io.ReadCloser, error)) error {
+// UploadFile sends content to the presigned URL of a sandbox. Open is called for every
+// attempt and returns the exact size, too. An error of open or of reading is returned as
+// it is, not as an [*Error]. KindExpired asks for a new sandbox.
+func (c *Client) UploadFile(ctx context.Context, fileURL, checksum string, open func() (io.ReadCloser, int64, error)) error {
 	r, err := c.fileRequest(http.MethodPut, fileURL)
 	if err != nil {
 		return err
 	}
 	sum, err := hex.DecodeString(checksum)
-	if err != nil || !validChecksum(checksum) || size < 0 {
-		return c.newError(r, KindRequest, "an upload needs a checksum and a size")
+	if err != nil || !validChecksum(checksum) {
+		return c.newError(r, KindRequest, "an upload needs a checksum")
 	}
-	r.size = size
 	r.header.Set("Content-Type", "application/x-binary")
 	r.header.Set("Content-MD5", base64.StdEncoding.EncodeToString(sum))
 	err = c.withRetries(ctx, r, func() *Error { return c.uploadOnce(ctx, r, open) })
@@ -35,19 +32,28 @@ func (c *Client) UploadFile(ctx context.Context, fileURL, checksum string, size 
 	return err
 }
 
+// contentError returns the error of an upload whose content can't be read.
+func (c *Client) contentError(r *request, err error) *Error {
+	e := c.newError(r, KindRequest, "")
+	e.Err = err
+	return e
+}
+
 // uploadOnce makes one attempt. It opens the content first: to open it may take a request
 // to another server, for which this one must not wait.
-func (c *Client) uploadOnce(ctx context.Context, r *request, open func() (io.ReadCloser, error)) *Error {
-	var body *uploadBody
-	if r.size > 0 { // an empty file has no body, or Go would send it chunked
-		content, err := open()
-		if err != nil {
-			e := c.newError(r, KindRequest, "")
-			e.Err = fmt.Errorf("open the content to upload: %w", err)
-			return e
-		}
-		body = &uploadBody{content: content, left: r.size}
-		defer func() { _ = body.Close() }() // net/http closes it only if the request is sent
+func (c *Client) uploadOnce(ctx context.Context, r *request, open func() (io.ReadCloser, int64, error)) *Error {
+	content, size, err := open()
+	if err != nil {
+		return c.contentError(r, err)
+	}
+	r.size = size
+	body := &uploadBody{content: content, left: size}
+	defer body.Close() // net/http closes it only if the request is sent
+	switch {
+	case size < 0:
+		return c.contentError(r, errors.New("the size of the content to upload isn't known"))
+	case size == 0:
+		body = nil // or Go would send an empty file chunked
 	}
 	resp, w, e := c.sendFile(ctx, r, body)
 	if e != nil {

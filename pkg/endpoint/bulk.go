@@ -266,21 +266,15 @@ func decodeRow(scope object.Scope, row []byte) (object.Object, bool) {
 	if json.Unmarshal(row, &members) != nil {
 		return none, false
 	}
-	text := func(raw json.RawMessage) (s string) {
-		if json.Unmarshal(raw, &s) != nil {
-			return ""
-		}
-		return s
-	}
-	ref, body := object.Ref{Kind: scope.Kind, Name: text(members["name"])}, row
+	ref, body := object.Ref{Kind: scope.Kind, Name: stringOf(members["name"])}, row
 	if scope.Kind.Parent() != "" {
 		body = members["raw_data"]
 		var item map[string]json.RawMessage
-		isItem := text(members["json_class"]) == "Chef::DataBagItem" && text(members["data_bag"]) == scope.Name
+		isItem := stringOf(members["json_class"]) == "Chef::DataBagItem" && stringOf(members["data_bag"]) == scope.Name
 		if !isItem || json.Unmarshal(body, &item) != nil {
 			return none, false
 		}
-		ref.Name, ref.Sub = scope.Name, text(item["id"])
+		ref.Name, ref.Sub = scope.Name, stringOf(item["id"])
 	}
 	if !validRef(ref) {
 		return none, false

@@ -50,8 +50,8 @@ func (m *manifest) setBody(obj object.Object, body []byte) error {
 	}
 	m.path = obj.Ref.Path()
 	if m.kind.IsVersioned() {
-		var version string
-		if err := json.Unmarshal(members["version"], &version); err != nil || !validVersion(version) {
+		version := stringOf(members["version"])
+		if !validVersion(version) {
 			return errors.New("the manifest has no version")
 		}
 		m.path = object.Ref{Kind: m.kind, Name: obj.Ref.Name, Sub: version}.Path()

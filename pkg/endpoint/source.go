@@ -215,19 +215,22 @@ func checkName(ref object.Ref, body []byte) error {
 	if err := json.Unmarshal(body, &members); err != nil {
 		return errors.New("the object's body isn't a JSON object")
 	}
-	text := func(key string) (s string) {
-		if json.Unmarshal(members[key], &s) != nil {
-			return ""
-		}
-		return s
-	}
 	name, sub := ref.Kind.NameMembers()
-	sameSub := sub == "" || text(sub) == ref.Sub || ref.Kind.IsVersioned() && sameVersion(text(sub), ref.Sub)
-	same := (name == "" || text(name) == ref.Name) && sameSub
+	inBody := stringOf(members[sub])
+	sameSub := sub == "" || inBody == ref.Sub || ref.Kind.IsVersioned() && sameVersion(inBody, ref.Sub)
+	same := (name == "" || stringOf(members[name]) == ref.Name) && sameSub
 	if !same {
 		return errors.New("the object's body has another name than its path")
 	}
 	return nil
+}
+
+// stringOf returns a JSON string, or "" for any other value.
+func stringOf(value json.RawMessage) (s string) {
+	if json.Unmarshal(value, &s) != nil {
+		return ""
+	}
+	return s
 }
 
 // filesOf returns the files of a cookbook version, one for each checksum.

@@ -96,7 +96,7 @@ func (w *pairFixture) copyFile(ctx context.Context, u chef.Upload, from string) 
 		return err
 	}
 	defer func() { _ = content.Close() }()
-	return w.toOrg.Client().UploadFile(ctx, u.URL, u.Checksum, size, func() (io.ReadCloser, error) { return content, nil })
+	return w.toOrg.Client().UploadFile(ctx, u.URL, u.Checksum, func() (io.ReadCloser, int64, error) { return content, size, nil })
 }
 
 // plainObject is an object without files and the path at which it is created.

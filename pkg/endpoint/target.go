@@ -161,9 +161,7 @@ func wrapItem(ref object.Ref, body []byte) []byte {
 	if json.Unmarshal(body, &members) != nil {
 		return body
 	}
-	_, raw := members["raw_data"]
-	var class string
-	if !raw || json.Unmarshal(members["json_class"], &class) != nil || class != "Chef::DataBagItem" {
+	if _, raw := members["raw_data"]; !raw || stringOf(members["json_class"]) != "Chef::DataBagItem" {
 		return body
 	}
 	// Names are checked, so they need no escaping.

@@ -3,7 +3,6 @@ package endpoint
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"sync"
 
@@ -148,37 +147,12 @@ func (t *Target) sendFiles(ctx context.Context, uploads []chef.Upload, files map
 		}
 		wg.Go(func() {
 			defer func() { <-t.uploads }()
-			if err := t.sendFile(ctx, u, files[u.Checksum], content); err != nil {
+			open := func() (io.ReadCloser, int64, error) { return content.Open(ctx, files[u.Checksum]) }
+			if err := t.org.Client().UploadFile(ctx, u.URL, u.Checksum, open); err != nil {
 				cancel(err)
 			}
 		})
 	}
 	wg.Wait()
 	return context.Cause(ctx)
-}
-
-// sendFile uploads one file. It opens the content before the transfer to get its size and
-// uses that reader for the first attempt.
-func (t *Target) sendFile(ctx context.Context, u chef.Upload, file object.File, content replication.Content) error {
-	first, size, err := content.Open(ctx, file)
-	if err != nil {
-		return err
-	}
-	if size < 0 {
-		_ = first.Close()
-		return fmt.Errorf("the size of %s isn't known", file.Path)
-	}
-	open := func() (io.ReadCloser, error) {
-		if r := first; r != nil {
-			first = nil
-			return r, nil
-		}
-		r, _, err := content.Open(ctx, file)
-		return r, err
-	}
-	err = t.org.Client().UploadFile(ctx, u.URL, u.Checksum, size, open)
-	if first != nil { // an empty file is never opened
-		_ = first.Close()
-	}
-	return err
 }
