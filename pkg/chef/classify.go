@@ -34,26 +34,19 @@ func (r *reply) backendDown() bool {
 	return false
 }
 
-// patterns are the texts that distinguish errors of one status
-// (docs/chef-server-api.md §1.3, §3.3, §8.4).
-type patterns struct {
-	protocol, skew, noOrg, notMember, memberFault, permission, checksum, license, identity *regexp.Regexp
-}
-
-func newPatterns() *patterns {
-	re := func(s string) *regexp.Regexp { return regexp.MustCompile("(?i)" + s) }
-	return &patterns{
-		protocol:    re(`authentication protocol version|unsupported.*sign.*version|bad.*x-ops-sign`),
-		skew:        re(`synchroni[sz]e the clock|check your system's clock|time ?stamp`),
-		identity:    re(`^failed to authenticate (as|via)|^invalid (signature for user or client|webui signature)`),
-		noOrg:       re(`organization '[^']*' does not exist`),
-		notMember:   re(`not associated with organization`),
-		memberFault: re(`failed to verify user .* as a member of organization`),
-		permission:  re(`missing (read|create|update|delete|grant) permission`),
-		license:     re(`\blicen[cs]e\b.*\b(expired|invalid|not valid|does not exist)\b`),
-		checksum:    re(`checksum .*(hasn't|has not) (yet )?been uploaded|checksum that hasn't been uploaded`),
-	}
-}
+// The texts that distinguish errors of one status (docs/chef-server-api.md §1.3, §3.3,
+// §8.4).
+var (
+	protocolPattern    = regexp.MustCompile(`(?i)authentication protocol version|unsupported.*sign.*version|bad.*x-ops-sign`)
+	skewPattern        = regexp.MustCompile(`(?i)synchroni[sz]e the clock|check your system's clock|time ?stamp`)
+	identityPattern    = regexp.MustCompile(`(?i)^failed to authenticate (as|via)|^invalid (signature for user or client|webui signature)`)
+	noOrgPattern       = regexp.MustCompile(`(?i)organization '[^']*' does not exist`)
+	notMemberPattern   = regexp.MustCompile(`(?i)not associated with organization`)
+	memberFaultPattern = regexp.MustCompile(`(?i)failed to verify user .* as a member of organization`)
+	permissionPattern  = regexp.MustCompile(`(?i)missing (read|create|update|delete|grant) permission`)
+	licensePattern     = regexp.MustCompile(`(?i)\blicen[cs]e\b.*\b(expired|invalid|not valid|does not exist)\b`)
+	checksumPattern    = regexp.MustCompile(`(?i)checksum .*(hasn't|has not) (yet )?been uploaded|checksum that hasn't been uploaded`)
+)
 
 // classifyReply returns the error of an answer that isn't a success, or nil.
 // A 200 needs a JSON body: goiardi answers unknown paths with an empty one.
@@ -71,7 +64,7 @@ func (c *Client) classifyReply(r *request, p *reply) *Error {
 		return e
 	}
 	text, message := errorText(p.body)
-	e := c.replyError(r, p, c.kindOf(r, p, text, message), text)
+	e := c.replyError(r, p, classifyRefusal(r, p, text, message), text)
 	if e.Kind == KindClockSkew {
 		e.Message += skewText(p.header, c.cfg.Now())
 	}
@@ -104,24 +97,23 @@ func (c *Client) checkSuccess(r *request, p *reply) *Error {
 	return nil
 }
 
-// kindOf classifies the answers from 400 to 499.
-func (c *Client) kindOf(r *request, p *reply, text, message string) Kind {
-	t := c.patterns
+// classifyRefusal classifies the answers from 400 to 499.
+func classifyRefusal(r *request, p *reply, text, message string) Kind {
 	known := p.fromChefServer()
 	switch p.status {
 	case http.StatusUnauthorized:
 		switch {
-		case t.skew.MatchString(text):
+		case skewPattern.MatchString(text):
 			return KindClockSkew
-		case known, t.identity.MatchString(text): // Cinc Server NG names no version with a 401
+		case known, identityPattern.MatchString(text): // Cinc Server NG names no version with a 401
 			return KindKey
 		}
 		return KindFrontEnd
 	case http.StatusPaymentRequired, http.StatusForbidden:
-		if c.isLicenseRefusal(p, text, message) {
+		if isLicenseRefusal(p, text, message) {
 			return KindLicense
 		}
-		return c.kindOf403(known, text)
+		return classifyForbidden(known, text)
 	case http.StatusNotAcceptable:
 		return KindVersion
 	}
@@ -130,7 +122,7 @@ func (c *Client) kindOf(r *request, p *reply, text, message string) Kind {
 	}
 	switch p.status {
 	case http.StatusNotFound, http.StatusGone:
-		if t.noOrg.MatchString(text) {
+		if noOrgPattern.MatchString(text) {
 			return KindOrgMissing
 		}
 		return KindAbsent
@@ -144,7 +136,7 @@ func (c *Client) kindOf(r *request, p *reply, text, message string) Kind {
 			return KindFrozen
 		}
 	case http.StatusBadRequest:
-		if t.checksum.MatchString(text) {
+		if checksumPattern.MatchString(text) {
 			return KindMissingChecksum
 		}
 	}
@@ -153,18 +145,17 @@ func (c *Client) kindOf(r *request, p *reply, text, message string) Kind {
 
 // isLicenseRefusal reports whether a server refuses every request for want of a license
 // (docs/chef-server-api.md §1.6), which has nothing to do with anybody's permissions.
-func (c *Client) isLicenseRefusal(p *reply, text, message string) bool {
-	return message == "invalid-license" || checkJSON(p.body) == nil && c.patterns.license.MatchString(text)
+func isLicenseRefusal(p *reply, text, message string) bool {
+	return message == "invalid-license" || checkJSON(p.body) == nil && licensePattern.MatchString(text)
 }
 
-func (c *Client) kindOf403(known bool, text string) Kind {
-	t := c.patterns
+func classifyForbidden(known bool, text string) Kind {
 	switch {
-	case t.memberFault.MatchString(text):
+	case memberFaultPattern.MatchString(text):
 		return KindMembershipFault
-	case t.notMember.MatchString(text):
+	case notMemberPattern.MatchString(text):
 		return KindNotMember
-	case t.permission.MatchString(text), known:
+	case permissionPattern.MatchString(text), known:
 		return KindPermission
 	}
 	return KindFrontEnd

@@ -82,7 +82,6 @@ type Client struct {
 	maxBody     int64 // largest answer to read, in bytes
 	files       *fileHosts
 	jitter      func() float64 // in [0,1)
-	patterns    *patterns
 	state       *negotiation
 }
 
@@ -116,7 +115,7 @@ func New(cfg Config) (*Client, error) {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
 	c := &Client{cfg: cfg, base: base, limiter: newLimiter(cfg.Concurrency), fileLimiter: newLimiter(cfg.Concurrency), maxBody: 64 << 20,
-		files: newFileHosts(base, cfg.FileHosts), jitter: rand.Float64, patterns: newPatterns(), state: newNegotiation()}
+		files: newFileHosts(base, cfg.FileHosts), jitter: rand.Float64, state: newNegotiation()}
 	transport := cfg.Transport
 	if transport == nil {
 		if transport, err = newTransport(cfg, c.files); err != nil {

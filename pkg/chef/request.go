@@ -163,7 +163,7 @@ func (c *Client) negotiateProtocol(ctx context.Context, r *request, version int)
 		return nil, err
 	}
 	last, answer := first, first
-	for !confirmed && c.refusesProtocol(last) {
+	for !confirmed && refusesProtocol(last) {
 		lower := last.proto.nextOlder()
 		if lower == "" {
 			break
@@ -175,7 +175,7 @@ func (c *Client) negotiateProtocol(ctx context.Context, r *request, version int)
 			return nil, err
 		}
 		// "Unsupported" doesn't concern the key; a later refusal does.
-		if !c.refusesProtocol(last) || answer.status == http.StatusBadRequest {
+		if !refusesProtocol(last) || answer.status == http.StatusBadRequest {
 			answer = last
 		}
 	}
@@ -185,16 +185,16 @@ func (c *Client) negotiateProtocol(ctx context.Context, r *request, version int)
 	return answer, nil
 }
 
-func (c *Client) refusesProtocol(p *reply) bool {
+func refusesProtocol(p *reply) bool {
 	if !p.fromChefServer() {
 		return false
 	}
 	text, _ := errorText(p.body)
 	switch p.status {
 	case http.StatusBadRequest:
-		return c.patterns.protocol.MatchString(text)
+		return protocolPattern.MatchString(text)
 	case http.StatusUnauthorized:
-		return !c.patterns.skew.MatchString(text)
+		return !skewPattern.MatchString(text)
 	}
 	return false
 }
