@@ -246,11 +246,7 @@ func handler(t testing.TB, a *app.App, change func(*statusserver.Options)) http.
 	if change != nil {
 		change(&o)
 	}
-	h, err := statusserver.NewHandler(o)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return h
+	return statusserver.NewHandler(o)
 }
 
 // get requests a path of the handler from this machine.

@@ -35,14 +35,14 @@ func severity() []replication.Status {
 		status.Drifted, replication.Stopped, replication.Bootstrapping, pairstatus.Waiting, replication.Syncing, replication.Synced}
 }
 
-func (p *pages) serveFleet(w http.ResponseWriter, r *http.Request) {
+func (p pages) serveFleet(w http.ResponseWriter, r *http.Request) {
 	if st, ok := p.readStatus(w, r); ok {
 		writePage(w, http.StatusOK, p.fleetPage(st))
 	}
 }
 
 // fleetPage is the page of all pairs.
-func (p *pages) fleetPage(st Status) g.Node {
+func (p pages) fleetPage(st Status) g.Node {
 	counts := map[replication.Status]int{statusUnknown: len(st.Unreadable)}
 	for _, r := range st.Pairs {
 		counts[r.ShownStatus()]++
@@ -216,7 +216,7 @@ func pairPath(id replication.PairID) string {
 }
 
 // running lists what is being done.
-func (p *pages) running(st Status) g.Node {
+func (p pages) running(st Status) g.Node {
 	var all g.Group
 	for _, r := range st.Pairs {
 		if a := p.activityOf(r, st.At); a != nil {

@@ -26,18 +26,12 @@ type Options struct {
 
 // NewHandler returns the handler of all that is served. It changes nothing: all requests
 // but GET and HEAD are refused.
-func NewHandler(o Options) (http.Handler, error) {
+func NewHandler(o Options) http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("/healthz", &healthHandler{o})
 	mux.Handle("/metrics", newMetricsHandler(o.Reader, o.Recorder, o.Now))
 	mux.Handle("/api/status", &apiHandler{o.Reader, o.Now})
-	pages, err := newPages(o)
-	if err != nil {
-		return nil, err
-	}
-	if err := pages.register(mux); err != nil {
-		return nil, err
-	}
+	pages{o}.register(mux)
 	var h http.Handler = mux
 	if o.Token != "" {
 		h = requireToken(o.Token, h)
@@ -45,7 +39,7 @@ func NewHandler(o Options) (http.Handler, error) {
 	if o.LocalOnly {
 		h = requireLocalHost(h)
 	}
-	return onlyReads(withSecurityHeaders(h)), nil
+	return onlyReads(withSecurityHeaders(h))
 }
 
 // onlyReads refuses requests that could change something.

@@ -40,11 +40,7 @@ func fakeHandler(t *testing.T, f *fakeReader, change func(*statusserver.Options)
 	if change != nil {
 		change(&o)
 	}
-	h, err := statusserver.NewHandler(o)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return h
+	return statusserver.NewHandler(o)
 }
 
 func TestHealth(t *testing.T) {

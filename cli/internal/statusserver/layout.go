@@ -20,12 +20,12 @@ import (
 
 // layout is what all pages share.
 type layout struct {
-	*pages
+	pages
 	title string
 	at    time.Time
 }
 
-func (p *pages) newLayout(title string, at time.Time) layout { return layout{p, title, at} }
+func (p pages) newLayout(title string, at time.Time) layout { return layout{p, title, at} }
 
 // noScriptRefresh returns after how many seconds a browser without JavaScript loads a page
 // again.
@@ -45,7 +45,7 @@ func (l layout) document(content ...g.Node) g.Node {
 			h.Script(h.Src("/assets/refresh.js"), h.Defer()),
 		),
 		h.Body(h.Data("refresh", strconv.FormatFloat(l.Refresh.Seconds(), 'f', -1, 64)),
-			g.Raw(l.icons), g.Group(content), l.foot(),
+			g.Raw(icons), g.Group(content), l.foot(),
 			h.P(h.ID("announcement"), h.Class("visually-hidden"), h.Role("status")),
 			h.P(h.ID("outdated"), h.Class("outdated"), h.Role("alert"), g.Attr("hidden")),
 		),
@@ -135,7 +135,7 @@ func notice(s string) g.Node {
 
 // activityOf shows what is being done for a pair, or returns nil: by this process in detail, by
 // another as far as it is recorded.
-func (p *pages) activityOf(r pairstatus.PairRow, now time.Time) g.Node {
+func (p pages) activityOf(r pairstatus.PairRow, now time.Time) g.Node {
 	a, here := p.Recorder.Activity(r.Pair)
 	if !here || a.Phase == "" {
 		if r.RunningOn == "" {

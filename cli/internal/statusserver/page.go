@@ -4,7 +4,6 @@ import (
 	"context"
 	"embed"
 	"fmt"
-	"io/fs"
 	"net/http"
 	"time"
 
@@ -20,6 +19,11 @@ import (
 
 //go:embed assets
 var assets embed.FS
+
+// icons is the sprite of the icons, which each page begins with.
+//
+//go:embed assets/icons.svg
+var icons string
 
 // The tones of what is shown, which the style sheet colors.
 const (
@@ -52,29 +56,14 @@ func statusTone(s string) string {
 }
 
 // pages serves the status pages.
-type pages struct {
-	Options
-	icons string // the sprite of the icons, which each page begins with
-}
-
-func newPages(o Options) (*pages, error) {
-	icons, err := assets.ReadFile("assets/icons.svg")
-	if err != nil {
-		return nil, err
-	}
-	return &pages{o, string(icons)}, nil
-}
+type pages struct{ Options }
 
 // register adds the pages to a mux.
-func (p *pages) register(mux *http.ServeMux) error {
-	files, err := fs.Sub(assets, "assets")
-	if err != nil {
-		return err
-	}
+func (p pages) register(mux *http.ServeMux) {
 	for _, name := range []string{"style.css", "refresh.js", "icon.svg"} {
 		mux.HandleFunc("/assets/"+name, func(w http.ResponseWriter, r *http.Request) {
 			w.Header().Set("Cache-Control", "no-cache")
-			http.ServeFileFS(w, r, files, name)
+			http.ServeFileFS(w, r, assets, "assets/"+name)
 		})
 	}
 	mux.HandleFunc("/{$}", p.serveFleet)
@@ -82,7 +71,6 @@ func (p *pages) register(mux *http.ServeMux) error {
 	mux.HandleFunc("/", func(w http.ResponseWriter, _ *http.Request) {
 		p.writeProblem(w, http.StatusNotFound, "Not found", "There is no such page.")
 	})
-	return nil
 }
 
 // programTitle is the name of the program in pages.
@@ -124,14 +112,14 @@ func writePage(w http.ResponseWriter, code int, page g.Node) {
 }
 
 // writeProblem writes a page that says why there is no other.
-func (p *pages) writeProblem(w http.ResponseWriter, code int, heading, why string) {
+func (p pages) writeProblem(w http.ResponseWriter, code int, heading, why string) {
 	l := p.newLayout(heading+" · "+programTitle, p.Now())
 	writePage(w, code, l.document(subHeader(scheduler{}),
 		h.Main(h.ID("live"), h.Section(h.Class("card lead"), h.H1(text(heading)), h.P(text(why))))))
 }
 
 // readStatus reads the status of all pairs, or writes why that fails and returns false.
-func (p *pages) readStatus(w http.ResponseWriter, r *http.Request) (Status, bool) {
+func (p pages) readStatus(w http.ResponseWriter, r *http.Request) (Status, bool) {
 	ctx, cancel := context.WithTimeout(r.Context(), readTimeout)
 	defer cancel()
 	st, err := p.Reader.Status(ctx)

@@ -26,7 +26,7 @@ import (
 // shownObjects bounds the unsynced objects, and the held deletions, of a page.
 const shownObjects = 200
 
-func (p *pages) servePair(w http.ResponseWriter, r *http.Request) {
+func (p pages) servePair(w http.ResponseWriter, r *http.Request) {
 	id := replication.PairID{Replica: r.PathValue("replica"), Org: r.PathValue("organization")}
 	st, ok := p.readStatus(w, r)
 	if !ok {
@@ -50,7 +50,7 @@ func (p *pages) servePair(w http.ResponseWriter, r *http.Request) {
 }
 
 // pairPage is the page of one pair.
-func (p *pages) pairPage(st Status, r pairstatus.PairRow, records PairRecords, err error) g.Node {
+func (p pages) pairPage(st Status, r pairstatus.PairRow, records PairRecords, err error) g.Node {
 	now, problem := st.At, ""
 	if err != nil {
 		problem = "Runs, unsynced objects and the log can’t be read: " + err.Error()
@@ -76,7 +76,7 @@ func (p *pages) pairPage(st Status, r pairstatus.PairRow, records PairRecords, e
 }
 
 // lead says how a pair is, and why.
-func (p *pages) lead(st Status, r pairstatus.PairRow) g.Node {
+func (p pages) lead(st Status, r pairstatus.PairRow) g.Node {
 	about := fmt.Sprintf("from %s on the primary to %s on %s", r.Source, r.Organization, r.Replica)
 	if !r.Since.IsZero() {
 		about += fmt.Sprintf(", %s for %s", r.ShownStatus(), ui.Span(st.At.Sub(r.Since)))

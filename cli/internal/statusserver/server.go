@@ -69,7 +69,7 @@ func (s Server) newHandler(ctx context.Context) (http.Handler, error) {
 	if s.App.Stack != nil {
 		o.Refresh = stackRefresh
 	}
-	return NewHandler(o)
+	return NewHandler(o), nil
 }
 
 func (s Server) loadToken(ctx context.Context) (string, error) {
