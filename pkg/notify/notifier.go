@@ -53,9 +53,8 @@ func (n *Notifier) Evaluate(ctx context.Context, f Fleet) error {
 	}
 	v := f.view()
 	v.coverUnknown(state)
-	state, changed := state.observe(v, n.Now(), n.Rules)
-	d := &delivery{Notifier: n, view: v, memory: state.open(), evaluated: state.Evaluated, version: version}
-	if changed {
+	d := &delivery{Notifier: n, view: v, memory: state.open(), version: version}
+	if d.observe(v, n.Now(), n.Rules) {
 		err = d.save(ctx)
 	}
 	for _, c := range n.Channels {
@@ -74,13 +73,12 @@ func (n *Notifier) Evaluate(ctx context.Context, f Fleet) error {
 type delivery struct {
 	*Notifier
 	*memory
-	view      *view
-	evaluated time.Time
-	version   string
+	view    *view
+	version string
 }
 
 func (d *delivery) save(ctx context.Context) (err error) {
-	d.version, err = d.Store.SaveNotified(ctx, d.state(d.evaluated), d.version)
+	d.version, err = d.Store.SaveNotified(ctx, d.state(), d.version)
 	return err
 }
 

@@ -109,12 +109,13 @@ const keepEnded = 7 * 24 * time.Hour
 
 // memory is a State that can be changed.
 type memory struct {
+	evaluated  time.Time
 	conditions map[Condition]history
 	channels   map[string]ChannelState
 }
 
 func (s State) open() *memory {
-	m := &memory{conditions: map[Condition]history{}, channels: map[string]ChannelState{}}
+	m := &memory{evaluated: s.Evaluated, conditions: map[Condition]history{}, channels: map[string]ChannelState{}}
 	for _, g := range s.Conditions {
 		for _, name := range g.Names {
 			m.conditions[Condition{g.Kind, name, g.Status}] = history{g.Active, g.At, g.Pending, g.Told, g.Unsure}
@@ -127,8 +128,8 @@ func (s State) open() *memory {
 }
 
 // state returns the conditions in groups: hundreds of pairs often share a history.
-func (m *memory) state(evaluated time.Time) State {
-	s := State{Evaluated: evaluated}
+func (m *memory) state() State {
+	s := State{Evaluated: m.evaluated}
 	type groupKey struct {
 		kind         Kind
 		status       replication.Status
@@ -173,15 +174,13 @@ func (r Rules) wasInterrupted(evaluated, now time.Time) bool {
 }
 
 // observe updates the histories by a fleet, and reports whether the state is to be saved.
-func (s State) observe(v *view, now time.Time, r Rules) (next State, save bool) {
-	m := s.open()
-	interrupted := r.wasInterrupted(s.Evaluated, now)
+func (m *memory) observe(v *view, now time.Time, r Rules) (save bool) {
+	interrupted := r.wasInterrupted(m.evaluated, now)
 	for c := range v.findings {
 		if _, known := m.conditions[c]; !known {
 			m.conditions[c] = history{}
 		}
 	}
-	waiting := false
 	for c, before := range m.conditions {
 		h := before
 		if interrupted {
@@ -195,8 +194,7 @@ func (s State) observe(v *view, now time.Time, r Rules) (next State, save bool) 
 		case r.hasLasted(h.pending, now):
 			h.active, h.at, h.pending = !h.active, now, time.Time{}
 		}
-		waiting = waiting || !h.pending.IsZero()
-		save = save || h.active != before.active || !h.pending.Equal(before.pending)
+		save = save || !h.pending.IsZero() || h.active != before.active || !h.pending.Equal(before.pending)
 		if !h.active && h.pending.IsZero() && !h.isEmpty() && now.Sub(h.at) > keepEnded {
 			h, save = history{}, true
 		}
@@ -204,10 +202,14 @@ func (s State) observe(v *view, now time.Time, r Rules) (next State, save bool) 
 			delete(m.conditions, c)
 		}
 	}
-	maps.DeleteFunc(m.channels, func(_ string, c ChannelState) bool { return now.Sub(c.NextTry) > keepEnded })
-	save = save || len(m.channels) < len(s.Channels)
-	if !save && !waiting {
-		return s, false
+	for name, c := range m.channels {
+		if now.Sub(c.NextTry) > keepEnded {
+			delete(m.channels, name)
+			save = true
+		}
 	}
-	return m.state(now), true
+	if save {
+		m.evaluated = now
+	}
+	return save
 }
