@@ -36,18 +36,12 @@ type schedulerDocument struct {
 	Daemons                []health.Process `json:"daemons,omitempty"`                 // that run
 }
 
-// apiHandler serves /api/status.
-type apiHandler struct {
-	reader Reader
-	now    func() time.Time
-}
-
-// ServeHTTP implements [http.Handler].
-func (h *apiHandler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+// serveAPI serves /api/status.
+func (o Options) serveAPI(w http.ResponseWriter, r *http.Request) {
 	ctx, cancel := context.WithTimeout(r.Context(), readTimeout)
 	defer cancel()
 	w.Header().Set("Content-Type", "application/json")
-	st, err := h.reader.Status(ctx)
+	st, err := o.Reader.Status(ctx)
 	if err != nil {
 		w.WriteHeader(http.StatusServiceUnavailable)
 		_ = json.NewEncoder(w).Encode(map[string]any{"version": apiVersion, "error": err.Error()}) // the reader may be gone
@@ -55,7 +49,7 @@ func (h *apiHandler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	enc := json.NewEncoder(w)
 	enc.SetIndent("", "  ")
-	_ = enc.Encode(newStatusDocument(st, h.now())) // the reader may be gone
+	_ = enc.Encode(newStatusDocument(st, o.Now())) // the reader may be gone
 }
 
 func newStatusDocument(st Status, now time.Time) statusDocument {

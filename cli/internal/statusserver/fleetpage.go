@@ -35,21 +35,21 @@ func severity() []replication.Status {
 		status.Drifted, replication.Stopped, replication.Bootstrapping, pairstatus.Waiting, replication.Syncing, replication.Synced}
 }
 
-func (p pages) serveFleet(w http.ResponseWriter, r *http.Request) {
-	if st, ok := p.readStatus(w, r); ok {
-		writePage(w, http.StatusOK, p.fleetPage(st))
+func (o Options) serveFleet(w http.ResponseWriter, r *http.Request) {
+	if st, ok := o.readStatus(w, r); ok {
+		writePage(w, http.StatusOK, o.fleetPage(st))
 	}
 }
 
 // fleetPage is the page of all pairs.
-func (p pages) fleetPage(st Status) g.Node {
+func (o Options) fleetPage(st Status) g.Node {
 	counts := map[replication.Status]int{statusUnknown: len(st.Unreadable)}
 	for _, r := range st.Pairs {
 		counts[r.ShownStatus()]++
 	}
 	passes := newScheduler(st.Processes, st.At)
 	headline := newHeadline(counts, passes)
-	l := p.newLayout(headline.Text+" · "+programTitle, st.At)
+	l := o.newLayout(headline.Text+" · "+programTitle, st.At)
 	return l.document(
 		h.A(h.Class("skip"), h.Href("#pairs"), g.Text("Skip to the pairs")),
 		h.Header(h.H1(g.Text(programTitle)), passes.node()),
@@ -60,7 +60,7 @@ func (p pages) fleetPage(st Status) g.Node {
 				h.Ul(h.Class("servers"), g.Map(st.Servers, func(s pairstatus.ServerRow) g.Node { return serverCard(s, st.At) })),
 			),
 			notice(st.Error),
-			h.Div(h.Class("columns"), troubles(st), matrix(st), p.running(st)),
+			h.Div(h.Class("columns"), troubles(st), matrix(st), o.running(st)),
 		),
 	)
 }
@@ -216,10 +216,10 @@ func pairPath(id replication.PairID) string {
 }
 
 // running lists what is being done.
-func (p pages) running(st Status) g.Node {
+func (o Options) running(st Status) g.Node {
 	var all g.Group
 	for _, r := range st.Pairs {
-		if a := p.activityOf(r, st.At); a != nil {
+		if a := o.activityOf(r, st.At); a != nil {
 			all = append(all, h.Li(h.A(h.Href(pairPath(r.Pair)), text(r.Pair.String())), g.Text(" "), a))
 		}
 	}

@@ -28,10 +28,10 @@ type Options struct {
 // but GET and HEAD are refused.
 func NewHandler(o Options) http.Handler {
 	mux := http.NewServeMux()
-	mux.Handle("/healthz", &healthHandler{o})
+	mux.HandleFunc("/healthz", o.serveHealth)
 	mux.Handle("/metrics", newMetricsHandler(o.Reader, o.Recorder, o.Now))
-	mux.Handle("/api/status", &apiHandler{o.Reader, o.Now})
-	pages{o}.register(mux)
+	mux.HandleFunc("/api/status", o.serveAPI)
+	o.registerPages(mux)
 	var h http.Handler = mux
 	if o.Token != "" {
 		h = requireToken(o.Token, h)

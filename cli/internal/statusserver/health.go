@@ -15,23 +15,20 @@ import (
 // healthTimeout is how long the store has to answer a health check.
 const healthTimeout = 5 * time.Second
 
-// healthHandler serves /healthz.
-type healthHandler struct{ Options }
-
-// ServeHTTP implements [http.Handler].
-func (h *healthHandler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+// serveHealth serves /healthz.
+func (o Options) serveHealth(w http.ResponseWriter, r *http.Request) {
 	ctx, cancel := context.WithTimeout(r.Context(), healthTimeout)
 	defer cancel()
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
-	processes, err := h.Reader.Processes(ctx)
+	processes, err := o.Reader.Processes(ctx)
 	var problem, text string
 	switch {
 	case err != nil: // its text may name what only readers with a token may know
 		problem = "the store doesn't respond"
-	case h.Owner == "":
-		text = "the store responds; " + describeScheduler(processes, h.Now())
+	case o.Owner == "":
+		text = "the store responds; " + describeScheduler(processes, o.Now())
 	default:
-		problem, text = h.schedulerProblem(ctx, processes), "ok"
+		problem, text = o.schedulerProblem(ctx, processes), "ok"
 	}
 	if problem != "" {
 		w.WriteHeader(http.StatusServiceUnavailable)
@@ -45,15 +42,15 @@ const startTime = 10 * time.Minute
 
 // schedulerProblem returns why the scheduler of this process seems to hang, or "":
 // its heartbeat is missing, or all pairs wait for a pass that was due.
-func (h *healthHandler) schedulerProblem(ctx context.Context, processes pairstatus.Processes) string {
-	i := slices.IndexFunc(processes.Running, func(p health.Process) bool { return p.Owner == h.Owner })
+func (o Options) schedulerProblem(ctx context.Context, processes pairstatus.Processes) string {
+	i := slices.IndexFunc(processes.Running, func(p health.Process) bool { return p.Owner == o.Owner })
 	if i < 0 {
 		return "no recent heartbeat of the scheduler"
 	}
-	if h.Now().Sub(processes.Running[i].Started) < startTime {
+	if o.Now().Sub(processes.Running[i].Started) < startTime {
 		return ""
 	}
-	st, err := h.Reader.Status(ctx)
+	st, err := o.Reader.Status(ctx)
 	if err != nil {
 		return "the store doesn't respond"
 	}

@@ -20,12 +20,12 @@ import (
 
 // layout is what all pages share.
 type layout struct {
-	pages
+	Options
 	title string
 	at    time.Time
 }
 
-func (p pages) newLayout(title string, at time.Time) layout { return layout{p, title, at} }
+func (o Options) newLayout(title string, at time.Time) layout { return layout{o, title, at} }
 
 // noScriptRefresh returns after how many seconds a browser without JavaScript loads a page
 // again.
@@ -135,8 +135,8 @@ func notice(s string) g.Node {
 
 // activityOf shows what is being done for a pair, or returns nil: by this process in detail, by
 // another as far as it is recorded.
-func (p pages) activityOf(r pairstatus.PairRow, now time.Time) g.Node {
-	a, here := p.Recorder.Activity(r.Pair)
+func (o Options) activityOf(r pairstatus.PairRow, now time.Time) g.Node {
+	a, here := o.Recorder.Activity(r.Pair)
 	if !here || a.Phase == "" {
 		if r.RunningOn == "" {
 			return nil

@@ -55,21 +55,18 @@ func statusTone(s string) string {
 	return toneBad
 }
 
-// pages serves the status pages.
-type pages struct{ Options }
-
-// register adds the pages to a mux.
-func (p pages) register(mux *http.ServeMux) {
+// registerPages adds the pages to a mux.
+func (o Options) registerPages(mux *http.ServeMux) {
 	for _, name := range []string{"style.css", "refresh.js", "icon.svg"} {
 		mux.HandleFunc("/assets/"+name, func(w http.ResponseWriter, r *http.Request) {
 			w.Header().Set("Cache-Control", "no-cache")
 			http.ServeFileFS(w, r, assets, "assets/"+name)
 		})
 	}
-	mux.HandleFunc("/{$}", p.serveFleet)
-	mux.HandleFunc("/pairs/{replica}/{organization}", p.servePair)
+	mux.HandleFunc("/{$}", o.serveFleet)
+	mux.HandleFunc("/pairs/{replica}/{organization}", o.servePair)
 	mux.HandleFunc("/", func(w http.ResponseWriter, _ *http.Request) {
-		p.writeProblem(w, http.StatusNotFound, "Not found", "There is no such page.")
+		o.writeProblem(w, http.StatusNotFound, "Not found", "There is no such page.")
 	})
 }
 
@@ -112,19 +109,19 @@ func writePage(w http.ResponseWriter, code int, page g.Node) {
 }
 
 // writeProblem writes a page that says why there is no other.
-func (p pages) writeProblem(w http.ResponseWriter, code int, heading, why string) {
-	l := p.newLayout(heading+" · "+programTitle, p.Now())
+func (o Options) writeProblem(w http.ResponseWriter, code int, heading, why string) {
+	l := o.newLayout(heading+" · "+programTitle, o.Now())
 	writePage(w, code, l.document(subHeader(scheduler{}),
 		h.Main(h.ID("live"), h.Section(h.Class("card lead"), h.H1(text(heading)), h.P(text(why))))))
 }
 
 // readStatus reads the status of all pairs, or writes why that fails and returns false.
-func (p pages) readStatus(w http.ResponseWriter, r *http.Request) (Status, bool) {
+func (o Options) readStatus(w http.ResponseWriter, r *http.Request) (Status, bool) {
 	ctx, cancel := context.WithTimeout(r.Context(), readTimeout)
 	defer cancel()
-	st, err := p.Reader.Status(ctx)
+	st, err := o.Reader.Status(ctx)
 	if err != nil {
-		p.writeProblem(w, http.StatusServiceUnavailable, "The store doesn’t respond", err.Error())
+		o.writeProblem(w, http.StatusServiceUnavailable, "The store doesn’t respond", err.Error())
 		return st, false
 	}
 	return st, true

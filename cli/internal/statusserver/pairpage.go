@@ -26,9 +26,9 @@ import (
 // shownObjects bounds the unsynced objects, and the held deletions, of a page.
 const shownObjects = 200
 
-func (p pages) servePair(w http.ResponseWriter, r *http.Request) {
+func (o Options) servePair(w http.ResponseWriter, r *http.Request) {
 	id := replication.PairID{Replica: r.PathValue("replica"), Org: r.PathValue("organization")}
-	st, ok := p.readStatus(w, r)
+	st, ok := o.readStatus(w, r)
 	if !ok {
 		return
 	}
@@ -38,19 +38,19 @@ func (p pages) servePair(w http.ResponseWriter, r *http.Request) {
 		}
 		ctx, cancel := context.WithTimeout(r.Context(), readTimeout)
 		defer cancel()
-		records, err := p.Reader.Pair(ctx, id)
-		writePage(w, http.StatusOK, p.pairPage(st, row, records, err))
+		records, err := o.Reader.Pair(ctx, id)
+		writePage(w, http.StatusOK, o.pairPage(st, row, records, err))
 		return
 	}
 	if slices.Contains(st.Unreadable, id) {
-		p.writeProblem(w, http.StatusServiceUnavailable, id.String()+" can’t be read", st.Error)
+		o.writeProblem(w, http.StatusServiceUnavailable, id.String()+" can’t be read", st.Error)
 		return
 	}
-	p.writeProblem(w, http.StatusNotFound, "Not found", "There is no pair "+id.String()+".")
+	o.writeProblem(w, http.StatusNotFound, "Not found", "There is no pair "+id.String()+".")
 }
 
 // pairPage is the page of one pair.
-func (p pages) pairPage(st Status, r pairstatus.PairRow, records PairRecords, err error) g.Node {
+func (o Options) pairPage(st Status, r pairstatus.PairRow, records PairRecords, err error) g.Node {
 	now, problem := st.At, ""
 	if err != nil {
 		problem = "Runs, unsynced objects and the log can’t be read: " + err.Error()
@@ -63,11 +63,11 @@ func (p pages) pairPage(st Status, r pairstatus.PairRow, records PairRecords, er
 			unsynced = append(unsynced, u)
 		}
 	}
-	l := p.newLayout(fmt.Sprintf("%s: %s · %s", r.Pair, r.ShownStatus(), programTitle), now)
+	l := o.newLayout(fmt.Sprintf("%s: %s · %s", r.Pair, r.ShownStatus(), programTitle), now)
 	return l.document(
 		subHeader(newScheduler(st.Processes, now)),
 		h.Main(h.ID("live"),
-			p.lead(st, r),
+			o.lead(st, r),
 			section("", "facts-title", "Facts", h.Dl(h.Class("facts"), pairFacts(r, now))),
 			notice(problem),
 			heldDeletions(r, held), unsyncedObjects(r.Pair, unsynced, now), runs(records.Runs, now), logLines(records, now),
@@ -76,7 +76,7 @@ func (p pages) pairPage(st Status, r pairstatus.PairRow, records PairRecords, er
 }
 
 // lead says how a pair is, and why.
-func (p pages) lead(st Status, r pairstatus.PairRow) g.Node {
+func (o Options) lead(st Status, r pairstatus.PairRow) g.Node {
 	about := fmt.Sprintf("from %s on the primary to %s on %s", r.Source, r.Organization, r.Replica)
 	if !r.Since.IsZero() {
 		about += fmt.Sprintf(", %s for %s", r.ShownStatus(), ui.Span(st.At.Sub(r.Since)))
@@ -85,7 +85,7 @@ func (p pages) lead(st Status, r pairstatus.PairRow) g.Node {
 	if len(r.Reasons) > 0 {
 		why = h.Ul(h.Class("reasons"), g.Map(r.Reasons, func(x status.Reason) g.Node { return reason(x, r.ShownStatus(), st.Processes.DoPasses()) }))
 	}
-	now := p.activityOf(r, st.At)
+	now := o.activityOf(r, st.At)
 	return h.Section(h.Class("card lead"), h.Aria("label", "Status"),
 		h.H1(h.Span(h.Class("muted"), text(r.Replica+"/")), text(r.Organization+" "), pill(string(r.ShownStatus()))),
 		muted(about), why,
