@@ -16,7 +16,7 @@ import (
 type Fleet struct {
 	Servers []ServerRow
 	Pairs   []PairRow
-	ids     []replication.PairID // of the configuration, also those that others run or that can't be read
+	all     []app.Pair // of the configuration, also those that others run or that can't be read
 }
 
 // ReadFleet returns the rows of pairs, and of all servers of the configuration. The error
@@ -28,7 +28,7 @@ func ReadFleet(ctx context.Context, a *app.App, pairs []app.Pair, now time.Time)
 
 // readFleet returns the rows of pairs, and of the servers of others.
 func readFleet(ctx context.Context, a *app.App, pairs, serversOf []app.Pair, now time.Time) (f Fleet, err error) {
-	f.ids = app.PairIDs(a.Pairs())
+	f.all = a.Pairs()
 	if f.Servers, err = ReadServers(ctx, a, serversOf, now); err != nil {
 		return f, err
 	}
@@ -47,16 +47,16 @@ func (f Fleet) Known() (known notify.Fleet) {
 		if s.Status != ServerUnknown {
 			server.Record = &health.Server{Name: s.Name, CheckedAt: s.LastCheck, UpAt: s.LastAnswer, DownSince: s.UnreachableSince, Error: s.Error, Hint: s.Hint}
 		}
-		for _, id := range f.ids {
-			if (s.Name == primaryName || s.Name == id.Replica) && rows[id].Status != replication.Stopped {
+		for _, p := range f.all {
+			if id := p.ID; (s.Name == primaryName || s.Name == id.Replica) && rows[id].Status != replication.Stopped {
 				server.Pairs = append(server.Pairs, id)
 			}
 		}
 		known.Servers = append(known.Servers, server)
 	}
-	for _, id := range f.ids {
-		pair := notify.Pair{ID: id}
-		if r, ok := rows[id]; ok {
+	for _, p := range f.all {
+		pair := notify.Pair{ID: p.ID}
+		if r, ok := rows[p.ID]; ok {
 			pair.Report = &status.Report{Status: r.Status, Reasons: r.Reasons, CurrentAsOf: r.CurrentAsOf, Pending: r.Pending}
 		}
 		known.Pairs = append(known.Pairs, pair)

@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"chefsync/cli/internal/app"
 	"chefsync/pkg/replication"
 	"chefsync/pkg/status"
 )
@@ -12,7 +13,7 @@ import (
 func TestAFleetTellsWhatItKnows(t *testing.T) {
 	now := time.Date(2026, 11, 30, 12, 0, 0, 0, time.UTC)
 	a, b, stopped := replication.PairID{Replica: "eu", Org: "a"}, replication.PairID{Replica: "us", Org: "b"}, replication.PairID{Replica: "us", Org: "c"}
-	f := Fleet{ids: []replication.PairID{a, b, stopped}, Servers: []ServerRow{
+	f := Fleet{all: []app.Pair{{Pair: replication.Pair{ID: a}}, {Pair: replication.Pair{ID: b}}, {Pair: replication.Pair{ID: stopped}}}, Servers: []ServerRow{
 		{Name: "primary", Status: ServerUp, LastCheck: now},
 		{Name: "eu", Status: ServerUnreachable, LastCheck: now, UnreachableSince: now.Add(-time.Minute), Error: "no route", Hint: "look"},
 		{Name: "us", Status: ServerUnknown},

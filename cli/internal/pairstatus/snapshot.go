@@ -15,13 +15,12 @@ type Snapshot struct {
 	At time.Time
 	Fleet
 	Processes Processes
-	StateFile string     // "" on a stack
-	all       []app.Pair // of the configuration
+	StateFile string // "" on a stack
 }
 
 // Read returns a snapshot of pairs. With an error it holds what could be read.
 func Read(ctx context.Context, a *app.App, pairs []app.Pair, now time.Time) (Snapshot, error) {
-	s := Snapshot{At: now, all: a.Pairs()}
+	s := Snapshot{At: now}
 	if a.Stack == nil {
 		s.StateFile = a.StatePath
 	}

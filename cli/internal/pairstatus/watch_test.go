@@ -24,7 +24,7 @@ import (
 
 // snapshotOf returns a snapshot of pairs of which every nth has a problem.
 func snapshotOf(all []app.Pair, every int, now time.Time) Snapshot {
-	s := Snapshot{At: now, all: all, Processes: Processes{Running: []health.Process{{Host: "vm", Started: now, Pairs: len(all)}}}}
+	s := Snapshot{At: now, Fleet: Fleet{all: all}, Processes: Processes{Running: []health.Process{{Host: "vm", Started: now, Pairs: len(all)}}}}
 	for i, p := range all {
 		r := PairRow{Pair: p.ID, Organization: p.ID.Org, Replica: p.ID.Replica, Status: replication.Synced, NextRun: now}
 		if i%every == 0 {

@@ -39,13 +39,11 @@ func (f *Format) String() string { return string(*f) }
 
 // Set sets the format by its name.
 func (f *Format) Set(s string) error {
-	for _, known := range Formats() {
-		if s == known {
-			*f = Format(s)
-			return nil
-		}
+	if !slices.Contains(Formats(), s) {
+		return fmt.Errorf("%q is not a format: expected table, wide, markdown, json, yaml or jsonl", s)
 	}
-	return fmt.Errorf("%q is not a format: expected table, wide, markdown, json, yaml or jsonl", s)
+	*f = Format(s)
+	return nil
 }
 
 // Type returns the name of the value in help.

@@ -17,6 +17,3 @@ func (o *Output) Render(fill func(*Grid)) []Text {
 	}
 	return lines
 }
-
-// Shorten cuts a text to a width, with an ellipsis at its end. Colors are kept.
-func Shorten(t Text, width int) Text { return shorten(t, width) }

@@ -18,7 +18,7 @@ func (s *StatusLine) IsShown() bool { return s.out.ErrTTY && !s.out.Quiet }
 // Set shows a text.
 func (s *StatusLine) Set(text string) {
 	if s.IsShown() {
-		s.line.setStatus(string(shorten(Safe(text), s.width())))
+		s.line.setStatus(string(Shorten(Safe(text), s.width())))
 	}
 }
 

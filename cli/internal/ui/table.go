@@ -190,7 +190,7 @@ func (t *table) writeRow(b *strings.Builder, row []Text) {
 			parts := breakLines(cell, t.widths[i], t.widths[i])
 			cell, more = parts[0], parts[1:]
 		} else {
-			cell = shorten(cell, t.widths[i])
+			cell = Shorten(cell, t.widths[i])
 		}
 		fill := strings.Repeat(" ", max(0, t.widths[i]-displayWidth(cell)))
 		if t.columns[i].Numeric {

@@ -32,8 +32,8 @@ func displayWidth(t Text) int {
 	}
 }
 
-// shorten cuts a text to a width, with an ellipsis at its end. Colors are kept.
-func shorten(t Text, width int) Text {
+// Shorten cuts a text to a width, with an ellipsis at its end. Colors are kept.
+func Shorten(t Text, width int) Text {
 	if displayWidth(t) <= width {
 		return t
 	}
