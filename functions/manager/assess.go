@@ -3,6 +3,7 @@ package manager
 import (
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"chefsync/functions/internal/metrics"
@@ -26,13 +27,11 @@ const (
 	maxVerifications = 10
 )
 
-// finding is a state of a pair or source that its operator should know of.
+// finding is a state of a pair, source or server that its operator should know of.
 type finding struct {
-	pair    replication.PairID
-	source  string // instead of a pair, for what concerns all pairs of a source organization
 	message string
 	since   time.Time // when it began
-	attrs   []any     // for the log
+	attrs   []any     // for the log, the first is what it is about
 }
 
 // assessment is the result of assessPairs.
@@ -76,6 +75,13 @@ func assessPairs(pairs []config.PairConfig, records map[replication.PairID]repli
 	return a
 }
 
+// findingsOf returns a function that adds findings about what an attribute of the log names.
+func (a *assessment) findingsOf(kind, name string) func(message string, since time.Time, attrs ...any) {
+	return func(message string, since time.Time, attrs ...any) {
+		a.findings = append(a.findings, finding{message, since, append([]any{kind, name}, attrs...)})
+	}
+}
+
 // addSource assesses how long ago a source was read completely.
 func (a *assessment) addSource(org string, last changelog.LastScan, tolerance status.Tolerance, now time.Time) {
 	since := last.BehindSince()
@@ -84,9 +90,7 @@ func (a *assessment) addSource(org string, last changelog.LastScan, tolerance st
 	}
 	age := now.Sub(since)
 	a.goodScanAge = max(a.goodScanAge, age)
-	find := func(message string, since time.Time, attrs ...any) {
-		a.findings = append(a.findings, finding{source: org, message: message, since: since, attrs: attrs})
-	}
+	find := a.findingsOf("source", org)
 	switch {
 	case last.Failures > 0:
 		find("the primary can't be scanned for changes", last.FailingSince, "read_up_to", since, "failures", last.Failures, "error", last.Error, "hint", last.Hint)
@@ -118,9 +122,7 @@ func (a *assessment) addPair(p config.PairConfig, f status.Facts, now time.Time)
 	a.reports[p.ID] = evaluated
 	a.pending += g.Pending
 	a.unsynced += g.Unsynced
-	find := func(message string, since time.Time, attrs ...any) {
-		a.findings = append(a.findings, finding{pair: p.ID, message: message, since: since, attrs: attrs})
-	}
+	find := a.findingsOf("pair", p.ID.String())
 	if g.Unsynced > 0 {
 		find("the pair has unsynced objects", g.Since, "unsynced", g.Unsynced)
 	}
@@ -190,27 +192,16 @@ func (f finding) shouldLog(now time.Time) bool {
 	return age < assessEvery || age%repeatEvery < assessEvery
 }
 
-// statusMetric returns the name of the metric that counts the pairs of a status.
+// statusMetric returns the name of the metric that counts the pairs of a status: its own
+// name, unless an older metric counts them.
 func statusMetric(s replication.Status) string {
 	switch s {
-	case replication.Bootstrapping:
-		return "Bootstrapping"
-	case replication.Synced:
-		return "Synced"
-	case replication.Syncing:
-		return "Syncing"
-	case replication.Retrying, status.Unreachable:
-		return "Retrying"
+	case status.Unreachable:
+		s = replication.Retrying
 	case status.Stale:
 		return "Overdue"
-	case status.Drifted:
-		return "Drifted"
-	case replication.Blocked:
-		return "Blocked"
-	case replication.Held:
-		return "Held"
 	}
-	return "Stopped"
+	return strings.ToUpper(string(s[:1])) + string(s[1:])
 }
 
 func holdReason(g replication.Progress) string {

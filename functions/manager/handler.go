@@ -151,7 +151,7 @@ func (h *Handler) managePairs(ctx context.Context, fleet *assembly.Fleet, f fact
 	s.Findings = len(a.findings)
 	for _, finding := range a.findings {
 		if finding.shouldLog(f.now) {
-			h.Log.With(finding.logAttrs()...).Warn(finding.message, finding.attrs...)
+			h.Log.Warn(finding.message, finding.attrs...)
 		}
 	}
 	failed := []error{serversErr}
@@ -164,9 +164,6 @@ func (h *Handler) managePairs(ctx context.Context, fleet *assembly.Fleet, f fact
 		}
 		s.Verifying++
 		h.Log.Info("verification started", "pair", id.String())
-	}
-	for _, server := range down {
-		h.logDownServer(server, f.now)
 	}
 	failed = append(failed, h.startProbe(ctx, fleet), h.Metrics.Write(f.now, a.metricValues()))
 	if serversErr == nil && f.complete { // else pairs would seem to have changed
@@ -190,12 +187,4 @@ func relevantScans(fleet *assembly.Fleet, f facts) lastScans {
 // followsScans reports whether a pair isn't stopped and its changes are found by scans.
 func followsScans(st replication.PairState) bool {
 	return st.Progress.Feed == changelog.Name && !st.Desired.Stopped
-}
-
-// logAttrs returns the log attributes that say what a finding is about.
-func (f finding) logAttrs() []any {
-	if f.source != "" {
-		return []any{"source", f.source}
-	}
-	return []any{"pair", f.pair.String()}
 }

@@ -61,11 +61,5 @@ func downServersOf(down []health.Server, p config.PairConfig) []health.Server {
 func (a *assessment) addDownServer(s health.Server, now time.Time) {
 	age := now.Sub(s.DownSince)
 	a.successAge, a.goodPassAge = max(a.successAge, age), max(a.goodPassAge, age)
-}
-
-// logDownServer logs that a server is down, when that is news and then hourly.
-func (h *Handler) logDownServer(s health.Server, now time.Time) {
-	if (finding{since: s.DownSince}).shouldLog(now) {
-		h.Log.Warn("a server is unreachable; its pairs aren't replicated", "server", s.Name, "since", s.DownSince, "error", s.Error, "hint", s.Hint)
-	}
+	a.findingsOf("server", s.Name)("a server is unreachable; its pairs aren't replicated", s.DownSince, "since", s.DownSince, "error", s.Error, "hint", s.Hint)
 }
