@@ -168,11 +168,6 @@ func (s *ChefSync) resourceName(suffix string) *string {
 	return jsii.String(s.aws.Stack + "-" + suffix)
 }
 
-// dependOn adds dependencies that aren't in the properties of a construct.
-func dependOn(c constructs.Construct, others ...constructs.IDependable) {
-	c.Node().AddDependency(others...)
-}
-
 func stringsOf(values map[string]string) *map[string]*string {
 	list := map[string]*string{}
 	for k, v := range values {

@@ -26,15 +26,15 @@ func (s *ChefSync) addConfiguration() constructs.IDependable {
 		ResourceType: jsii.String(cloud.ConfigurationResource),
 		ServiceToken: s.manager.FunctionArn(),
 		// The default is an hour, if the manager doesn't respond.
-		ServiceTimeout: awscdk.Duration_Seconds(jsii.Number((managerTimeout + 2*eventAge).Seconds())),
+		ServiceTimeout: durationSeconds(managerTimeout + 2*eventAge),
 		Properties:     &properties,
 	})
-	dependOn(resource, s.Bucket, s.Table, s.DeadLetters, s.sync.Function, s.manager.Function)
+	resource.Node().AddDependency(s.Bucket, s.Table, s.DeadLetters, s.sync.Function, s.manager.Function)
 	if s.changes != nil {
-		dependOn(resource, s.changes.Function)
+		resource.Node().AddDependency(s.changes.Function)
 	}
 	if s.web != nil {
-		dependOn(resource, s.web.Node().DefaultChild()) // not its URL, which may be missing
+		resource.Node().AddDependency(s.web.Node().DefaultChild()) // not its URL, which may be missing
 	}
 	return resource
 }

@@ -131,7 +131,7 @@ func (s *ChefSync) addFunction(p functionProps) *function {
 		Architecture: s.lambdaArchitecture(),
 		Code:         s.code(p.name),
 		MemorySize:   jsii.Number(float64(p.memory)),
-		Timeout:      awscdk.Duration_Seconds(jsii.Number(p.timeout.Seconds())),
+		Timeout:      durationSeconds(p.timeout),
 		Environment:  stringsOf(p.resources.Environment()),
 		// The permissions are complete, so CDK adds nothing to the role.
 		Role:     f.role.WithoutPolicyUpdates(nil),
@@ -141,7 +141,7 @@ func (s *ChefSync) addFunction(p functionProps) *function {
 		SystemLogLevelV2:      awslambda.SystemLogLevel_WARN,
 		ApplicationLogLevelV2: s.logLevel(),
 		RetryAttempts:         jsii.Number(0),
-		MaxEventAge:           awscdk.Duration_Seconds(jsii.Number(eventAge.Seconds())),
+		MaxEventAge:           durationSeconds(eventAge),
 		OnFailure:             awslambdadestinations.NewSqsDestination(s.DeadLetters),
 	}
 	if p.concurrency > 0 {

@@ -47,7 +47,7 @@ func (s *ChefSync) addRule(configuration constructs.IDependable) {
 			},
 		}},
 	})
-	dependOn(rule, configuration)
+	rule.Node().AddDependency(configuration)
 	// Not added to the manager, which the configuration, and so the rule, depends on.
 	awslambda.NewCfnPermission(s.Construct, jsii.String("DispatchPermission"), &awslambda.CfnPermissionProps{
 		Action: jsii.String("lambda:InvokeFunction"), FunctionName: s.manager.FunctionArn(),
