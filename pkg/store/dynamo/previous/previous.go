@@ -76,9 +76,9 @@ func (m Importer) importAll(ctx context.Context) error {
 		return err
 	}
 	for _, it := range pairs {
-		a := attributes{it: it}
-		if err := m.importPair(ctx, a.stringAttr("sk")); err != nil {
-			return fmt.Errorf("pair %s: %w", a.stringAttr("sk"), err)
+		name := it.stringAttr("sk")
+		if err := m.importPair(ctx, name); err != nil {
+			return fmt.Errorf("pair %s: %w", name, err)
 		}
 	}
 	if len(pairs) > 0 {
@@ -121,7 +121,9 @@ func (m Importer) queryItems(ctx context.Context, pk, prefix string) (all []item
 		if err != nil {
 			return nil, err
 		}
-		all = append(all, out.Items...)
+		for _, it := range out.Items {
+			all = append(all, it)
+		}
 		if in.ExclusiveStartKey = out.LastEvaluatedKey; len(out.LastEvaluatedKey) == 0 {
 			return all, nil
 		}
@@ -130,7 +132,7 @@ func (m Importer) queryItems(ctx context.Context, pk, prefix string) (all []item
 
 // freezeRecord marks an item as moved, so that the previous version doesn't write it any
 // more, and returns it, or nil if there is none.
-func (m Importer) freezeRecord(ctx context.Context, pk, sk string) (*attributes, error) {
+func (m Importer) freezeRecord(ctx context.Context, pk, sk string) (item, error) {
 	out, err := m.API.UpdateItem(ctx, &dynamodb.UpdateItemInput{
 		TableName: &m.Table, Key: itemKey(pk, sk), UpdateExpression: aws.String("SET v = :moved"),
 		ConditionExpression:       aws.String("attribute_exists(pk) AND (attribute_not_exists(v) OR v <= :moved)"),
@@ -148,30 +150,30 @@ func (m Importer) freezeRecord(ctx context.Context, pk, sk string) (*attributes,
 	if err != nil {
 		return nil, err
 	}
-	return &attributes{it: out.Attributes}, nil
+	return out.Attributes, nil
 }
 
 func fromMicros(us int64) time.Time { return time.UnixMicro(us).UTC() }
 
-func (a *attributes) readLease() replication.Lease {
-	l := replication.Lease{Fence: a.numberAttr("f")}
-	if us := a.numberAttr("x"); us != 0 {
-		l.Owner, l.Expires = a.stringAttr("o"), fromMicros(us)
+func (it item) readLease() replication.Lease {
+	l := replication.Lease{Fence: it.numberAttr("f")}
+	if us := it.numberAttr("x"); us != 0 {
+		l.Owner, l.Expires = it.stringAttr("o"), fromMicros(us)
 	}
 	return l
 }
 
 func (m Importer) importPair(ctx context.Context, name string) error {
-	a, err := m.freezeRecord(ctx, "pairs", name)
-	if err != nil || a == nil {
+	it, err := m.freezeRecord(ctx, "pairs", name)
+	if err != nil || it == nil {
 		return err
 	}
 	p := store.PreviousPair{}
 	if p.State.ID, err = replication.ParsePairID(name); err != nil {
 		return err
 	}
-	p.State.Lease = a.readLease()
-	writes, err := m.readPair(ctx, a, name, &p)
+	p.State.Lease = it.readLease()
+	writes, err := m.readPair(ctx, it, name, &p)
 	if isDamaged(err) {
 		writes, err = m.damagedPair(p.State, err).Writes()
 	}
@@ -205,8 +207,8 @@ func (m Importer) damagedPair(st replication.PairState, err error) store.Previou
 }
 
 // readPair reads the records of a pair and returns their writes.
-func (m Importer) readPair(ctx context.Context, a *attributes, name string, p *store.PreviousPair) ([]store.Write, error) {
-	if packed := a.binaryAttr("d"); packed != nil {
+func (m Importer) readPair(ctx context.Context, it item, name string, p *store.PreviousPair) ([]store.Write, error) {
+	if packed := it.binaryAttr("d"); packed != nil {
 		d, err := unpackRecord[packedDesired](packed)
 		if err != nil {
 			return nil, err
@@ -215,10 +217,10 @@ func (m Importer) readPair(ctx context.Context, a *attributes, name string, p *s
 		p.State.Desired.RetryOnly, p.State.Desired.ResyncObjects = toRefs(d.RetryOnly), toRefs(d.ResyncObjects)
 	}
 	var err error
-	if p.State.Progress, err = m.readProgress(ctx, a, name); err != nil {
+	if p.State.Progress, err = m.readProgress(ctx, it, name); err != nil {
 		return nil, err
 	}
-	if err := m.readLedger(ctx, a, name, p); err != nil {
+	if err := m.readLedger(ctx, it, name, p); err != nil {
 		return nil, err
 	}
 	runs, err := m.queryItems(ctx, "pair#"+name, "run#")
@@ -226,15 +228,11 @@ func (m Importer) readPair(ctx context.Context, a *attributes, name string, p *s
 		return nil, err
 	}
 	for _, it := range runs {
-		r := attributes{it: it}
-		run, err := unpackRecord[replication.Run](r.binaryAttr("r"))
-		if err := errors.Join(err, r.err); err != nil {
+		run, err := unpackRecord[replication.Run](it.binaryAttr("r"))
+		if err != nil {
 			return nil, err
 		}
 		p.Runs = append(p.Runs, run)
-	}
-	if a.err != nil {
-		return nil, a.err
 	}
 	writes, err := p.Writes()
 	if err != nil {
@@ -243,8 +241,8 @@ func (m Importer) readPair(ctx context.Context, a *attributes, name string, p *s
 	return writes, nil
 }
 
-func (m Importer) readProgress(ctx context.Context, a *attributes, name string) (p replication.Progress, err error) {
-	packed := a.binaryAttr("p")
+func (m Importer) readProgress(ctx context.Context, it item, name string) (p replication.Progress, err error) {
+	packed := it.binaryAttr("p")
 	if packed == nil {
 		return p, nil
 	}
@@ -253,13 +251,12 @@ func (m Importer) readProgress(ctx context.Context, a *attributes, name string) 
 		return p, err
 	}
 	var d progressDetail
-	if a.binaryAttr("h") != nil {
+	if it.binaryAttr("h") != nil {
 		it, err := m.getItem(ctx, "pair#"+name, "detail")
 		if err != nil {
 			return p, err
 		}
-		r := attributes{it: it}
-		if d, err = unpackRecord[progressDetail](r.binaryAttr("r")); err != nil {
+		if d, err = unpackRecord[progressDetail](it.binaryAttr("r")); err != nil {
 			return p, err
 		}
 	}
@@ -268,15 +265,14 @@ func (m Importer) readProgress(ctx context.Context, a *attributes, name string) 
 
 // readLedger reads the inventory and the unsynced objects of a pair: the base of its
 // generation, and what each later commit changed.
-func (m Importer) readLedger(ctx context.Context, a *attributes, name string, p *store.PreviousPair) error {
+func (m Importer) readLedger(ctx context.Context, it item, name string, p *store.PreviousPair) error {
 	log, err := m.queryItems(ctx, "pair#"+name, "log#")
 	if err != nil {
 		return err
 	}
-	items := map[string]*attributes{}
+	items := map[string]item{}
 	for _, it := range log {
-		l := &attributes{it: it}
-		items[l.stringAttr("sk")] = l
+		items[it.stringAttr("sk")] = it
 	}
 	apply := func(d ledgerDelta) {
 		for _, w := range d.Removed {
@@ -293,7 +289,7 @@ func (m Importer) readLedger(ctx context.Context, a *attributes, name string, p 
 			p.SetFailure(u.Unsynced.Ref, &u.Unsynced)
 		}
 	}
-	generation, count := a.numberAttr("g"), a.numberAttr("n")
+	generation, count := it.numberAttr("g"), it.numberAttr("n")
 	if generation > 0 {
 		d, err := m.readBase(ctx, items["log#base"], generation)
 		if err != nil {
@@ -308,7 +304,7 @@ func (m Importer) readLedger(ctx context.Context, a *attributes, name string, p 
 			return fmt.Errorf("%w: the item %s isn't there", errDamaged, sk)
 		}
 		d, err := unpackRecord[ledgerDelta](l.binaryAttr("r"))
-		if err := errors.Join(err, l.err); err != nil {
+		if err != nil {
 			return err
 		}
 		apply(d)
@@ -316,11 +312,11 @@ func (m Importer) readLedger(ctx context.Context, a *attributes, name string, p 
 	return nil
 }
 
-func (m Importer) readBase(ctx context.Context, a *attributes, generation int64) (d ledgerDelta, err error) {
-	if a == nil || a.numberAttr("g") != generation {
+func (m Importer) readBase(ctx context.Context, it item, generation int64) (d ledgerDelta, err error) {
+	if it == nil || it.numberAttr("g") != generation {
 		return d, fmt.Errorf("%w: the base of generation %d isn't there", errDamaged, generation)
 	}
-	b, err := unpackRecord[ledgerBase](a.binaryAttr("r"))
+	b, err := unpackRecord[ledgerBase](it.binaryAttr("r"))
 	if err != nil {
 		return d, err
 	}
@@ -359,13 +355,13 @@ func (m Importer) importSource(ctx context.Context, name string) error {
 	if err := m.importScan(ctx, pk, name); err != nil && !isDamaged(err) {
 		return err
 	}
-	a, err := m.freezeRecord(ctx, pk, "top")
-	if err != nil || a == nil {
+	it, err := m.freezeRecord(ctx, pk, "top")
+	if err != nil || it == nil {
 		return err
 	}
-	s, err := m.readSource(ctx, a, pk, name)
+	s, err := m.readSource(ctx, it, pk, name)
 	if isDamaged(err) {
-		s, err = store.PreviousSource{Name: name, Next: a.numberAttr("i"), Lease: a.readLease()}, nil
+		s, err = store.PreviousSource{Name: name, Next: it.numberAttr("i"), Lease: it.readLease()}, nil
 	}
 	if err != nil {
 		return err
@@ -377,15 +373,15 @@ func (m Importer) importSource(ctx context.Context, name string) error {
 	return store.ImportOnce(ctx, m.KV, writes)
 }
 
-func (m Importer) readSource(ctx context.Context, a *attributes, pk, name string) (s store.PreviousSource, err error) {
-	s = store.PreviousSource{Name: name, Epoch: a.stringAttr("e"), Oldest: a.numberAttr("a"), Next: a.numberAttr("i"),
-		Generation: a.numberAttr("g"), Lease: a.readLease()}
+func (m Importer) readSource(ctx context.Context, it item, pk, name string) (s store.PreviousSource, err error) {
+	s = store.PreviousSource{Name: name, Epoch: it.stringAttr("e"), Oldest: it.numberAttr("a"), Next: it.numberAttr("i"),
+		Generation: it.numberAttr("g"), Lease: it.readLease()}
 	rows, err := m.queryItems(ctx, pk, "row#")
 	if err != nil {
 		return s, err
 	}
 	for _, it := range rows {
-		more, err := decodeRows(&attributes{it: it})
+		more, err := decodeRows(it)
 		if err != nil {
 			return s, err
 		}
@@ -395,7 +391,7 @@ func (m Importer) readSource(ctx context.Context, a *attributes, pk, name string
 			}
 		}
 	}
-	if packed := a.binaryAttr("r"); packed != nil {
+	if packed := it.binaryAttr("r"); packed != nil {
 		where, err := unpackRecord[struct {
 			Blob *blobRef `json:"blob,omitempty"`
 		}](packed)
@@ -408,23 +404,23 @@ func (m Importer) readSource(ctx context.Context, a *attributes, pk, name string
 			}
 		}
 	}
-	return s, a.err
+	return s, nil
 }
 
 // decodeRows decodes rows that were written together. The sort key has the id of the last.
-func decodeRows(a *attributes) (rows []changelog.Row, err error) {
-	last, err := strconv.ParseInt(strings.TrimPrefix(a.stringAttr("sk"), "row#"), 10, 64)
+func decodeRows(it item) (rows []changelog.Row, err error) {
+	last, err := strconv.ParseInt(strings.TrimPrefix(it.stringAttr("sk"), "row#"), 10, 64)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", errDamaged, err)
 	}
 	w, err := unpackRecord[struct {
 		At   int64       `json:"at"`
 		Rows [][2]string `json:"rows"`
-	}](a.binaryAttr("r"))
+	}](it.binaryAttr("r"))
 	for i, r := range w.Rows {
 		rows = append(rows, changelog.Row{ID: last - int64(len(w.Rows)-1-i), Action: r[0], Path: r[1], Time: fromMicros(w.At)})
 	}
-	return rows, errors.Join(err, a.err)
+	return rows, err
 }
 
 func (m Importer) importScan(ctx context.Context, pk, name string) error {
@@ -432,8 +428,7 @@ func (m Importer) importScan(ctx context.Context, pk, name string) error {
 	if err != nil || len(it) == 0 {
 		return err
 	}
-	a := attributes{it: it}
-	last, err := unpackRecord[changelog.LastScan](a.binaryAttr("r"))
+	last, err := unpackRecord[changelog.LastScan](it.binaryAttr("r"))
 	if err != nil {
 		return err
 	}

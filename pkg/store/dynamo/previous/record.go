@@ -2,7 +2,6 @@ package previous
 
 import (
 	"bytes"
-	"cmp"
 	"compress/flate"
 	"compress/gzip"
 	"encoding/binary"
@@ -18,7 +17,8 @@ import (
 	"chefsync/pkg/replication"
 )
 
-type item = map[string]types.AttributeValue
+// item is an item of the table.
+type item map[string]types.AttributeValue
 
 // errDamaged means that a record, or a blob that it names, can't be read.
 var errDamaged = errors.New("a record of the previous version is damaged")
@@ -74,53 +74,29 @@ func decodeJSON[T any](r io.Reader) (v T, err error) {
 	return v, nil
 }
 
-// attributes reads the attributes of an item. The value of one that is absent is zero.
-type attributes struct {
-	it  item
-	err error
-}
-
-func (a *attributes) stringAttr(name string) string {
-	switch v := a.it[name].(type) {
-	case nil:
-	case *types.AttributeValueMemberS:
+// stringAttr returns a text, "" for an absent attribute.
+func (it item) stringAttr(name string) string {
+	if v, ok := it[name].(*types.AttributeValueMemberS); ok {
 		return v.Value
-	default:
-		a.recordWrongType(name)
 	}
 	return ""
 }
 
-// binaryAttr returns a binary attribute. One of a single zero byte counts as absent.
-func (a *attributes) binaryAttr(name string) []byte {
-	switch v := a.it[name].(type) {
-	case nil:
-	case *types.AttributeValueMemberB:
-		if !bytes.Equal(v.Value, []byte{0}) {
-			return v.Value
-		}
-	default:
-		a.recordWrongType(name)
+// binaryAttr returns bytes, nil for an absent attribute or a single zero byte.
+func (it item) binaryAttr(name string) []byte {
+	if v, ok := it[name].(*types.AttributeValueMemberB); ok && !bytes.Equal(v.Value, []byte{0}) {
+		return v.Value
 	}
 	return nil
 }
 
-func (a *attributes) numberAttr(name string) int64 {
-	switch v := a.it[name].(type) {
-	case nil:
-	case *types.AttributeValueMemberN:
-		if n, err := strconv.ParseInt(v.Value, 10, 64); err == nil {
-			return n
-		}
-		a.recordWrongType(name)
-	default:
-		a.recordWrongType(name)
+// numberAttr returns a number, 0 for an absent attribute.
+func (it item) numberAttr(name string) int64 {
+	n := int64(0)
+	if v, ok := it[name].(*types.AttributeValueMemberN); ok {
+		n, _ = strconv.ParseInt(v.Value, 10, 64) // only an int64 was written
 	}
-	return 0
-}
-
-func (a *attributes) recordWrongType(name string) {
-	a.err = cmp.Or(a.err, fmt.Errorf("%w: the attribute %s has the wrong type", errDamaged, name))
+	return n
 }
 
 // packedRef is kind, name and sub.
