@@ -38,7 +38,7 @@ func checkPair(ctx context.Context, fleet *assembly.Fleet, pair config.PairConfi
 	servers.Go(func() {
 		checks[1] = checkServer(limited, fleet, pair.Replica, "replica "+pair.Replica.Name, pair.ID.Org)
 		if checks[1].Status == cloud.CheckOK {
-			checks[2] = checkReplicaRights(limited, fleet, pair)
+			checks[2] = checkReplicaPermissions(limited, fleet, pair)
 		}
 	})
 	servers.Wait()
@@ -61,8 +61,8 @@ func checkServer(ctx context.Context, fleet *assembly.Fleet, server config.Serve
 	return checkResult(name, fmt.Sprintf("%s answers %s for organization %s", server.URL, server.User, org), err)
 }
 
-// checkReplicaRights checks whether the replica can be written, without a change.
-func checkReplicaRights(ctx context.Context, fleet *assembly.Fleet, pair config.PairConfig) cloud.Check {
+// checkReplicaPermissions checks whether the replica can be written, without a change.
+func checkReplicaPermissions(ctx context.Context, fleet *assembly.Fleet, pair config.PairConfig) cloud.Check {
 	name, org, server := "rights on replica "+pair.Replica.Name, pair.ID.Org, pair.Replica
 	key, err := fleet.Key(ctx, server.Key)
 	if err != nil {

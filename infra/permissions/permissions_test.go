@@ -39,7 +39,7 @@ func rolesOf(s permissions.Scope) map[string][]permissions.Permission {
 	}
 }
 
-func TestPatternsOfRightsHaveReasons(t *testing.T) {
+func TestPatternsOfPermissionsHaveReasons(t *testing.T) {
 	all := allRoles(parseConfig(t, unchanged))
 	for role, granted := range rolesOf(permissions.TemplateScope("chef-sync")) {
 		all["template, "+role] = granted
@@ -119,7 +119,7 @@ func TestCustomerKeysDecryptSecretsOnly(t *testing.T) {
 	}
 }
 
-func TestAnotherOrganizationNeedsNoOtherRights(t *testing.T) {
+func TestAnotherOrganizationNeedsNoOtherPermissions(t *testing.T) {
 	more := parseConfig(t, func(text string) string {
 		return strings.Replace(text, "[aws]", "[[organization]]\nsource = \"operations\"\n[aws]", 1)
 	})
@@ -128,7 +128,7 @@ func TestAnotherOrganizationNeedsNoOtherRights(t *testing.T) {
 	}
 }
 
-func TestWebHasOnlyTheRightsOfTheURL(t *testing.T) {
+func TestWebHasOnlyThePermissionsOfTheURL(t *testing.T) {
 	for line, want := range map[string]int{"": 1, "journal_url = false": 0, "journal = false": 0} {
 		c := parseConfig(t, func(text string) string { return strings.Replace(text, "[aws]\n", "[aws]\n"+line+"\n", 1) })
 		if got := len(allowedResources(permissions.Manager(permissions.ScopeOf(c)), "lambda:PutFunctionConcurrency")); got != want {
