@@ -3,6 +3,7 @@ package runner
 
 import (
 	"context"
+	"net"
 	"os"
 	"os/signal"
 	"path/filepath"
@@ -87,6 +88,19 @@ func (d *process) checkConfig(ctx context.Context, l *loaded) error {
 	return d.changeServer(l).Check(ctx)
 }
 
+func (d *process) statusServer(l *loaded) statusserver.Server {
+	page := l.app.StatusPage
+	return statusserver.Server{App: l.app, Pairs: l.pairs, Address: page.Listen, Token: page.Token, Setting: "listen under [status]",
+		Owner: d.record.Owner, Recorder: d.recorder, Kept: &d.status}
+}
+
+// serveStatus serves the status until ctx ends. Passes don't depend on it.
+func (d *process) serveStatus(ctx context.Context, l *loaded) error {
+	return d.statusServer(l).Serve(ctx, func(address net.Addr) {
+		l.app.Log.Info("serving the status", "url", "http://"+address.String(), "token", !l.app.StatusPage.Token.IsZero())
+	})
+}
+
 func (d *process) changeServer(l *loaded) changeserver.Server {
 	return changeserver.Server{App: l.app, Address: l.app.ChangeLog.Listen, Kept: &d.changes}
 }
@@ -145,14 +159,18 @@ func (d *process) runUntilReload(ctx context.Context, now *loaded, reload <-chan
 			return d.saveHeartbeat(ctx, now, false)
 		}},
 		daemon.Task{Every: time.Hour, Failing: "housekeeping failed", Do: now.app.SweepStage})
+	if now.app.StatusPage.Listen == "" {
+		d.status.Close()
+	} else {
+		scheduler.Tasks = append(scheduler.Tasks, daemon.Task{Every: time.Minute, Failing: "the status can't be served",
+			Do: func(ctx context.Context) error { return d.serveStatus(ctx, now) }})
+	}
 	ctx, end := context.WithCancel(ctx)
 	defer end()
 	loading := make(chan *loaded, 1)
 	go func() { loading <- d.waitForReload(ctx, now, reload, end) }()
-	stopServing := d.serveStatus(ctx, now)
 	err = scheduler.Run(ctx)
 	end()
-	stopServing()
 	next := <-loading
 	if err != nil && next != nil {
 		next.app.Close()
