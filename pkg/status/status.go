@@ -122,12 +122,14 @@ func Evaluate(f Facts) Report {
 	return Report{Status: d.worstStatus(), Reasons: d.reasons, CurrentAsOf: d.currentAsOf(), Pending: d.countPending()}
 }
 
-// severityOf returns the place of a status in the order of severity, the worst first. A
-// stop by the operator precedes everything.
-func severityOf(s replication.Status) int {
-	return slices.Index([]replication.Status{replication.Stopped, replication.Blocked, replication.Held, Unreachable, Stale,
-		replication.Retrying, Drifted, replication.Bootstrapping, replication.Syncing, replication.Synced}, s)
+// Statuses returns the statuses that a pair can have, the worst first. A stop by the
+// operator precedes everything.
+func Statuses() []replication.Status {
+	return []replication.Status{replication.Stopped, replication.Blocked, replication.Held, Unreachable, Stale,
+		replication.Retrying, Drifted, replication.Bootstrapping, replication.Syncing, replication.Synced}
 }
+
+func severityOf(s replication.Status) int { return slices.Index(Statuses(), s) }
 
 // evaluation collects the reasons of a report.
 type evaluation struct {

@@ -11,7 +11,6 @@ import (
 
 	"chefsync/cli/internal/buildinfo"
 	"chefsync/cli/internal/pairstatus"
-	"chefsync/pkg/replication"
 	"chefsync/pkg/status"
 )
 
@@ -20,12 +19,6 @@ const namespace = "chef_sync"
 
 // readTimeout is how long reading the store for one request may take.
 const readTimeout = 30 * time.Second
-
-// statusValues are the statuses of a pair, each a series of chef_sync_pair_status.
-func statusValues() []replication.Status {
-	return []replication.Status{replication.Bootstrapping, replication.Synced, replication.Syncing, replication.Retrying, status.Drifted,
-		status.Stale, status.Unreachable, replication.Blocked, replication.Held, replication.Stopped}
-}
 
 // newMetricsHandler returns the handler of /metrics. The recorder may be nil.
 func newMetricsHandler(reader Reader, recorder *Recorder, now func() time.Time) http.Handler {
@@ -89,7 +82,7 @@ type newGauge func(name, help string, labels ...string) func(v float64, values .
 func collectPairs(pairs []pairstatus.PairRow, gauge newGauge) {
 	current := gauge("pair_status", "1 for the current status of the pair, 0 for all others.", "replica", "organization", "status")
 	for _, r := range pairs {
-		for _, s := range statusValues() {
+		for _, s := range status.Statuses() {
 			current(oneIf(s == r.Status), r.Pair.Replica, r.Pair.Org, string(s))
 		}
 	}
