@@ -10,6 +10,8 @@ import (
 	"sync"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
 	"chefsync/pkg/fault"
 	"chefsync/pkg/replication"
 )
@@ -70,13 +72,17 @@ type Daemon struct {
 // Run runs the jobs until ctx ends, then lets running passes finish their objects. It
 // returns nil after an orderly shutdown, else why it could not go on.
 func (d *Daemon) Run(ctx context.Context) error {
-	ctx, end := context.WithCancel(ctx)
-	defer end()
+	group, ctx := errgroup.WithContext(ctx)
+	start := func(do func()) {
+		group.Go(func() error {
+			do()
+			return nil
+		})
+	}
 	work, cut := context.WithCancel(context.WithoutCancel(ctx))
 	defer cut()
 	d.Log.Info("started", "pairs", len(d.Jobs), "parallel", d.Parallel)
 	slots := d.newSlots()
-	var group sync.WaitGroup
 	loops := make(map[replication.PairID]*pairLoop, len(d.Jobs))
 	for _, job := range d.Jobs {
 		l := &pairLoop{daemon: d, job: job, slots: slots[job.ID.Replica], wake: make(chan struct{}, 1)}
@@ -84,30 +90,29 @@ func (d *Daemon) Run(ctx context.Context) error {
 	}
 	sources := d.newSourceLoops(loops)
 	for _, s := range sources {
-		group.Go(func() { s.runScans(ctx) })
+		start(func() { s.runScans(ctx) })
 	}
 	for _, l := range loops {
-		group.Go(func() { l.runPasses(ctx, work) })
+		start(func() { l.runPasses(ctx, work) })
 	}
 	for _, c := range d.newServerLoops(loops, sources) {
-		group.Go(func() { c.task().run(ctx, c.log) })
+		start(func() { c.task().run(ctx, c.log) })
 	}
-	failed := firstError{end: end}
-	group.Go(func() { failed.set(d.serveChanges(ctx, sources)) })
-	group.Go(func() { failed.set(d.watchSpecs(ctx, loops)) })
+	group.Go(func() error { return d.serveChanges(ctx, sources) })
+	group.Go(func() error { return d.watchSpecs(ctx, loops) })
 	for _, t := range d.Tasks {
-		group.Go(func() { t.run(ctx, d.Log) })
+		start(func() { t.run(ctx, d.Log) })
 	}
 	// Waited for like the loops: nothing is logged once Run has returned.
-	group.Go(func() {
+	start(func() {
 		<-ctx.Done()
 		d.Log.Info("stopping: running passes finish their objects", "grace", d.Grace.String())
 		timer := time.AfterFunc(d.Grace, cut)
 		context.AfterFunc(work, func() { timer.Stop() })
 	})
-	group.Wait()
+	err := group.Wait()
 	d.Log.Info("stopped")
-	return failed.err
+	return err
 }
 
 // newSlots returns a semaphore for each replica.
@@ -178,22 +183,6 @@ func (d *Daemon) readPairs(ctx context.Context) ([]replication.PairState, error)
 // lastChange returns the time of the newest request of the operator.
 func lastChange(d replication.Desired) time.Time {
 	return slices.MaxFunc([]time.Time{d.Since, d.AllowedAt, d.ResyncAt, d.ResyncObjectsAt, d.RetryAt}, time.Time.Compare)
-}
-
-// firstError is the first error that stops the daemon.
-type firstError struct {
-	end  context.CancelFunc
-	once sync.Once
-	err  error // read after all goroutines have returned
-}
-
-// set records an error and stops the daemon; nil does nothing.
-func (f *firstError) set(err error) {
-	if err == nil {
-		return
-	}
-	f.once.Do(func() { f.err = err })
-	f.end()
 }
 
 // addJitter changes a wait by up to a tenth in either direction.
