@@ -61,14 +61,11 @@ func (f *Fleet) newReceiver(ctx context.Context, notify func(org string)) (http.
 	}
 	return collector.New(collector.Config{
 		Token: string(bytes.TrimSpace(secret.Reveal())), Store: store, Now: f.Now, Log: f.Log,
-		Sources: func(org string) []string {
+		Source: func(org string) string {
 			if f.Primary.Orgless {
 				org = config.OrglessName
 			}
-			if space, ok := spaces[org]; ok {
-				return []string{space}
-			}
-			return nil
+			return spaces[org]
 		},
 		Notify: func(space string) {
 			if notify != nil {

@@ -15,11 +15,10 @@ import (
 	"chefsync/pkg/replication"
 )
 
-// Limits on one answer of a feed.
+// Limits on one answer of a feed, of which the client bounds the size.
 const (
-	MaxBytes = 64 << 20  // of the body
-	MaxRows  = 1_000_000 // rows
-	maxPath  = 1024      // bytes of a path that are kept
+	maxRows = 1_000_000
+	maxPath = 1024 // bytes of a path that are kept
 )
 
 // unreplicated is the kind of scopes without objects. Rows about nodes and the like
@@ -38,13 +37,10 @@ var ErrShape = errors.New("not an array of {id, action, path}")
 // Valid JSON of another shape is ErrShape. Invalid JSON is another error: the answer
 // was truncated, and a retry may help.
 func DecodeRows(body []byte) ([]replication.Change, error) {
-	return decodeRows(body, MaxBytes, MaxRows)
+	return decodeRows(body, maxRows)
 }
 
-func decodeRows(body []byte, maxBytes, maxRows int) ([]replication.Change, error) {
-	if len(body) > maxBytes {
-		return nil, fmt.Errorf("the answer has %d bytes, more than %d", len(body), maxBytes)
-	}
+func decodeRows(body []byte, limit int) ([]replication.Change, error) {
 	d := json.NewDecoder(bytes.NewReader(body))
 	switch t, err := d.Token(); {
 	case err != nil:
@@ -66,8 +62,8 @@ func decodeRows(body []byte, maxBytes, maxRows int) ([]replication.Change, error
 		if problem != "" {
 			return nil, shapeError(body, fmt.Sprintf("row %d: %s", len(changes)+1, problem))
 		}
-		if changes = append(changes, c); len(changes) > maxRows {
-			return nil, fmt.Errorf("the answer has more than %d rows", maxRows)
+		if changes = append(changes, c); len(changes) > limit {
+			return nil, fmt.Errorf("the answer has more than %d rows", limit)
 		}
 	}
 	if _, err := d.Token(); err != nil {

@@ -17,16 +17,15 @@ import (
 // default (docs/chef-server-api.md §3.8), and messages hold one object.
 const maxBody = 16 << 20
 
-// Config is who may post and where changes are recorded. Token, Store and Sources are
+// Config is who may post and where changes are recorded. Token, Store and Source are
 // required.
 type Config struct {
 	// Token is the secret of data_collector['token'].
 	Token string
 	Store changelog.Store
-	// Sources returns the names of the sources in the change log for an organization of
-	// the server: none for one that isn't replicated, several if several primaries have
-	// an organization of that name.
-	Sources func(organization string) []string
+	// Source returns the name in the change log of an organization of the server, "" for
+	// one that isn't replicated.
+	Source func(organization string) string
 	// Notify is called with a source that has a change, after the row was written or
 	// could not be. It must not block. May be nil.
 	Notify func(source string)
@@ -53,7 +52,7 @@ var _ http.Handler = (*Receiver)(nil)
 
 // New validates a configuration and returns a receiver.
 func New(c Config) (*Receiver, error) {
-	if c.Token == "" || c.Store == nil || c.Sources == nil {
+	if c.Token == "" || c.Store == nil || c.Source == nil {
 		return nil, errors.New("a receiver of data collector messages needs a token, a store and the organizations")
 	}
 	if c.Notify == nil {
@@ -119,28 +118,25 @@ func (r *Receiver) handlePost(w http.ResponseWriter, q *http.Request) (status in
 	return r.recordChange(q.Context(), m)
 }
 
-// recordChange appends the changes of a message to the change logs that it concerns.
+// recordChange appends the changes of a message to the change log of its organization.
 func (r *Receiver) recordChange(ctx context.Context, m Message) (status int) {
-	changes := m.Changes()
-	if len(changes) == 0 {
+	changes, source := m.Changes(), r.config.Source(m.Organization)
+	if len(changes) == 0 || source == "" {
 		return http.StatusNoContent
 	}
-	status = http.StatusNoContent
-	for _, source := range r.config.Sources(m.Organization) {
-		// The change is recorded even if the server closes the connection.
-		appendCtx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 15*time.Second)
-		_, err := r.config.Store.Append(appendCtx, source, r.config.Now(), changes)
-		cancel()
-		switch {
-		case err == nil:
-			r.config.Log.DebugContext(ctx, "change pushed", "source", source, "action", changes[0].Action, "path", changes[0].Path)
-		case errors.Is(err, changelog.ErrNoChangeLog): // no pair has a position in it
-		default:
-			r.config.Log.ErrorContext(ctx, "a pushed change could not be recorded; the next scan finds it", "source", source, "path",
-				changes[0].Path, "error", err.Error())
-			status = http.StatusServiceUnavailable
-		}
-		r.config.Notify(source)
+	defer r.config.Notify(source)
+	// The change is recorded even if the server closes the connection.
+	appendCtx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 15*time.Second)
+	defer cancel()
+	_, err := r.config.Store.Append(appendCtx, source, r.config.Now(), changes)
+	switch {
+	case err == nil:
+		r.config.Log.DebugContext(ctx, "change pushed", "source", source, "action", changes[0].Action, "path", changes[0].Path)
+	case errors.Is(err, changelog.ErrNoChangeLog): // no pair has a position in it
+	default:
+		r.config.Log.ErrorContext(ctx, "a pushed change could not be recorded; the next scan finds it", "source", source, "path",
+			changes[0].Path, "error", err.Error())
+		return http.StatusServiceUnavailable
 	}
-	return status
+	return http.StatusNoContent
 }

@@ -19,12 +19,7 @@ func TestPushesReachTheReplica(t *testing.T) {
 	p.scanAndPass()
 	notified := 0
 	r, err := collector.New(collector.Config{Token: "secret", Store: p.store, Notify: func(string) { notified++ },
-		Sources: func(org string) []string {
-			if org == "acme" {
-				return []string{source}
-			}
-			return nil
-		}})
+		Source: func(org string) string { return map[string]string{"acme": source}[org] }})
 	if err != nil {
 		t.Fatal(err)
 	}
