@@ -165,7 +165,7 @@ func (s *slowReader) Get(ctx context.Context, ref object.Ref) (object.Object, er
 }
 
 func (s *slowReader) ListBindings(context.Context, object.Kind) (map[object.Ref]string, error) {
-	return nil, nil
+	return map[object.Ref]string{}, nil
 }
 
 func (s *slowReader) GetBulk(context.Context, []object.Ref, replication.BulkOptions) map[object.Ref]object.Object {
