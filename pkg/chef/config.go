@@ -56,12 +56,6 @@ type Config struct {
 	Log           *slog.Logger     // default: nothing is logged
 }
 
-// The defaults of Config.
-const (
-	DefaultConnectTimeout  = 5 * time.Second
-	DefaultResponseTimeout = 30 * time.Second
-)
-
 // RetryPolicy bounds how often a request is tried again, and how long it waits
 // before. Callers try again later by themselves, so this is for short faults.
 type RetryPolicy struct {
@@ -100,8 +94,8 @@ func New(cfg Config) (*Client, error) {
 	cfg.Name = cmp.Or(cfg.Name, base.Host)
 	cfg.Header = cfg.Header.Clone()
 	cfg.Concurrency = cmp.Or(cfg.Concurrency, 10)
-	cfg.ConnectTimeout = cmp.Or(cfg.ConnectTimeout, DefaultConnectTimeout)
-	cfg.ResponseTimeout = cmp.Or(cfg.ResponseTimeout, DefaultResponseTimeout)
+	cfg.ConnectTimeout = cmp.Or(cfg.ConnectTimeout, 5*time.Second)
+	cfg.ResponseTimeout = cmp.Or(cfg.ResponseTimeout, 30*time.Second)
 	cfg.Retry.Attempts = cmp.Or(cfg.Retry.Attempts, 4)
 	cfg.Retry.Base = cmp.Or(cfg.Retry.Base, 500*time.Millisecond)
 	cfg.Retry.Max = cmp.Or(cfg.Retry.Max, 10*time.Second)

@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+
+	"chefsync/pkg/object/canonical"
 )
 
 // member is one key of a JSON object with its value as it was written.
@@ -121,12 +123,4 @@ func encodeArray(values []json.RawMessage) json.RawMessage {
 
 // encodeString writes a JSON string without escaping <, > and &, which would
 // grow bodies towards the server's limit (docs/chef-server-api.md §1.8).
-func encodeString(s string) json.RawMessage {
-	var b bytes.Buffer
-	enc := json.NewEncoder(&b)
-	enc.SetEscapeHTML(false)
-	if err := enc.Encode(s); err != nil {
-		return json.RawMessage(`""`) // a string always encodes
-	}
-	return bytes.TrimSuffix(b.Bytes(), []byte("\n"))
-}
+func encodeString(s string) json.RawMessage { return canonical.AppendString(nil, s) }

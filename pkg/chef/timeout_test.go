@@ -15,7 +15,7 @@ import (
 // newPipeClient makes a client whose connections are served by serve, without a network.
 func newPipeClient(t *testing.T, url string, serve func(net.Conn), change ...func(*Config)) *Client {
 	t.Helper()
-	cfg := Config{URL: url, Concurrency: 1, ConnectTimeout: DefaultConnectTimeout}
+	cfg := Config{URL: url, Concurrency: 1, ConnectTimeout: 5 * time.Second}
 	transport, err := newTransport(cfg, &fileHosts{})
 	if err != nil {
 		t.Fatal(err)

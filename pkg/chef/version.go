@@ -57,14 +57,9 @@ func (n *negotiation) confirmProtocol(p protocol) {
 	n.proto, n.protoConfirmed = p, true
 }
 
-// versionRange is the range of API versions that a server names in the header of each
-// answer (as strings) and in the body of a 406 (as numbers).
-type versionRange struct {
-	min, max int
-	ok       bool
-}
-
-func readVersionRange(p *reply) versionRange {
+// readVersionRange returns the range of API versions that a server names in the header of
+// each answer (as strings) and in the body of a 406 (as numbers).
+func readVersionRange(p *reply) (lowest, highest int, ok bool) {
 	var doc struct { // a json.Number may be written as a string
 		Min json.Number `json:"min_version"`
 		Max json.Number `json:"max_version"`
@@ -74,24 +69,24 @@ func readVersionRange(p *reply) versionRange {
 		src = p.body
 	}
 	if checkJSON(src) != nil || json.Unmarshal(src, &doc) != nil {
-		return versionRange{}
+		return 0, 0, false
 	}
 	lowest, errMin := strconv.Atoi(doc.Min.String())
 	highest, errMax := strconv.Atoi(doc.Max.String())
-	return versionRange{min: lowest, max: highest, ok: errMin == nil && errMax == nil && lowest >= 0 && lowest <= highest}
+	return lowest, highest, errMin == nil && errMax == nil && lowest >= 0 && lowest <= highest
 }
 
 // observeVersion records the version range of an answer. It returns the version to
 // use from now on and whether the answer named one.
 func (c *Client) observeVersion(p *reply) (version int, named bool, err error) {
-	r := readVersionRange(p)
-	if !r.ok {
+	lowest, highest, ok := readVersionRange(p)
+	if !ok {
 		return p.version, false, nil
 	}
-	if r.min > maxAPIVersion {
-		return 0, true, fmt.Errorf("the server supports API versions %d to %d, this program at most %d", r.min, r.max, maxAPIVersion)
+	if lowest > maxAPIVersion {
+		return 0, true, fmt.Errorf("the server supports API versions %d to %d, this program at most %d", lowest, highest, maxAPIVersion)
 	}
-	version = min(r.max, maxAPIVersion)
+	version = min(highest, maxAPIVersion)
 	c.state.setVersion(version)
 	return version, true, nil
 }

@@ -253,9 +253,9 @@ func FuzzVersionRange(f *testing.F) {
 	f.Add(`{"min_version":0,"max_version":2}`)
 	f.Add(`{"min_version":"9","max_version":"-1"}`)
 	f.Fuzz(func(t *testing.T, text string) {
-		r := readVersionRange(&reply{status: 406, header: http.Header{}, body: []byte(text)})
-		if r.ok && (r.min < 0 || r.max < r.min) {
-			t.Errorf("range %d to %d", r.min, r.max)
+		lowest, highest, ok := readVersionRange(&reply{status: 406, header: http.Header{}, body: []byte(text)})
+		if ok && (lowest < 0 || highest < lowest) {
+			t.Errorf("range %d to %d", lowest, highest)
 		}
 	})
 }

@@ -30,19 +30,9 @@ func (e *SyntaxError) Error() string {
 	return fmt.Sprintf("not usable as JSON at byte %d: %s", e.Offset, e.Reason)
 }
 
-// JSON returns the canonical form of any JSON value, without knowledge of a
-// kind. The last of duplicate keys wins, as in every server and client. Errors
-// are of type *SyntaxError: broken JSON, text that isn't UTF-8, half a
-// surrogate pair, nesting beyond [MaxDepth].
-func JSON(body []byte) ([]byte, error) {
-	v, err := decode(body)
-	if err != nil {
-		return nil, err
-	}
-	return appendValue(make([]byte, 0, len(body)), v), nil
-}
-
-// decode returns a JSON value as encoding/json decodes it, with numbers as text.
+// decode returns a JSON value as encoding/json decodes it, with numbers as text. The last
+// of duplicate keys wins, as in every server and client. Errors are of type *SyntaxError:
+// broken JSON, text that isn't UTF-8, half a surrogate pair, nesting beyond [MaxDepth].
 func decode(body []byte) (v any, err error) {
 	if err := CheckDepth(body); err != nil {
 		return nil, err
@@ -156,7 +146,7 @@ func appendValue(out []byte, v any) []byte {
 	case bool:
 		return strconv.AppendBool(out, v)
 	case string:
-		return appendString(out, v)
+		return AppendString(out, v)
 	case json.Number:
 		return appendNumber(out, string(v))
 	case json.RawMessage:
@@ -184,7 +174,7 @@ func appendObject(out []byte, o map[string]any) []byte {
 	}
 	members := make([]member, 0, len(o))
 	for key, value := range o {
-		members = append(members, member{string(appendString(nil, key)), value})
+		members = append(members, member{string(AppendString(nil, key)), value})
 	}
 	slices.SortFunc(members, func(a, b member) int { return strings.Compare(a.key, b.key) })
 	out = append(out, '{')
@@ -198,8 +188,8 @@ func appendObject(out []byte, o map[string]any) []byte {
 	return append(out, '}')
 }
 
-// appendString writes a string with as few escapes as JSON allows.
-func appendString(out []byte, s string) []byte {
+// AppendString writes a JSON string with as few escapes as JSON allows.
+func AppendString(out []byte, s string) []byte {
 	out = append(out, '"')
 	for _, r := range s {
 		switch {

@@ -9,6 +9,12 @@ import (
 	"unicode/utf8"
 )
 
+// JSON returns the canonical form of any JSON value.
+func JSON(body []byte) ([]byte, error) {
+	v, err := decode(body)
+	return appendValue(nil, v), err
+}
+
 func TestJSONWritesOneFormForEqualValues(t *testing.T) {
 	tests := []struct{ name, in, want string }{
 		{"keys are sorted, white space goes", " {\"b\" : [ 1 ,2 ] ,\n\t\"a\":{ } }\r\n", `{"a":{},"b":[1,2]}`},
