@@ -80,6 +80,25 @@ func TestAChangeBetweenScansIsReverted(t *testing.T) {
 	w.atRest()
 }
 
+// A repair writes what it reads, which the next scan may not see either.
+func TestAChangeBetweenScansThatARepairWroteIsReverted(t *testing.T) {
+	w := newWorld(t)
+	w.fill()
+	f := w.scannedBy()
+	w.pass()
+	w.atRest()
+	w.primary.Set("/roles/web", "for a moment")
+	w.replica.Set("/roles/web", "edited on the replica")
+	if r := w.verify(repairing()); len(r.Repaired) != 1 {
+		t.Fatalf("%+v; want the role repaired", r)
+	}
+	w.primary.Set("/roles/web", "web")
+	f.Scan()
+	w.pass()
+	w.wantEqual()
+	w.atRest()
+}
+
 // An object that can't be applied now, or must not be, differs from the snapshot for
 // good, and doesn't make each poll work.
 func TestWhatIsNotDueMakesNoWork(t *testing.T) {
