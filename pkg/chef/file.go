@@ -57,7 +57,7 @@ func (c *Client) sendFile(ctx context.Context, r *request, body *uploadBody) (re
 		c.addHeaders(req)
 		maps.Copy(req.Header, r.header)
 		var err error
-		resp, err = c.http.Do(req)
+		resp, err = c.http.Do(req) //nolint:bodyclose // the caller closes it
 		if local := body.readError(); local != nil {
 			if resp != nil {
 				_ = resp.Body.Close()
