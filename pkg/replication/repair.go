@@ -364,7 +364,8 @@ func (v *verification) logFindings(p *pass) {
 	if v.options.Portion && v.report.Files == 0 && v.report.Outcome == OutcomeDone {
 		level = slog.LevelDebug // there were no files to check
 	}
-	v.Log.Log(context.Background(), level, "verification ends", "pair", v.Pair.ID.String(), "run", p.rec.run.ID, "outcome", p.rec.run.Outcome,
-		"mode", p.rec.run.Mode, "observed", c.Observed, "equal", c.Equal, "differences", len(v.report.Differences), "drift", c.Drift, "repaired", len(v.report.Repaired),
+	v.Log.Log(context.Background(), level, "verification ends", "pair", v.Pair.ID.String(), "run", p.rec.run.ID,
+		"outcome", p.rec.run.Outcome, "mode", p.rec.run.Mode, "observed", c.Observed, "equal", c.Equal,
+		"differences", len(v.report.Differences), "drift", c.Drift, "repaired", len(v.report.Repaired),
 		"extras", len(v.report.Extras), "unreadable", len(v.report.Unreadable), "duration_ms", p.rec.run.Ended.Sub(p.rec.run.Started).Milliseconds())
 }
