@@ -4,7 +4,9 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"iter"
 	"maps"
+	"net/url"
 	"slices"
 	"sync"
 	"time"
@@ -18,8 +20,10 @@ const (
 	// searchRows is the number of objects that one search returns. A server builds the
 	// answer in memory (docs/chef-server-api.md §6.4).
 	searchRows = 250
-	// searchTerms is the number of objects that one query names.
-	searchTerms = 100
+	// searchTerms is the number of objects that one query names, and searchLength bounds
+	// the bytes of it: nginx refuses a request line of more than 8 KB.
+	searchTerms  = 100
+	searchLength = 6 << 10
 	// fewObjects is the number of objects of a collection of unknown size below which a
 	// GET each is cheaper: it needs no index.
 	fewObjects = 10
@@ -204,12 +208,31 @@ func (b *bulkRead) readByName(ctx context.Context, s *search) {
 	}
 	b.mu.Unlock()
 	slices.Sort(names)
-	for chunk := range slices.Chunk(names, searchTerms) {
+	for chunk := range chunkNames(names, s.field) {
 		if len(chunk) < 2 {
 			return
 		}
 		if page, _ := b.readPage(ctx, s, chef.SearchNames(s.field, chunk), 0); page == nil {
 			return
+		}
+	}
+}
+
+// chunkNames cuts names into those of one query each.
+func chunkNames(names []string, field string) iter.Seq[[]string] {
+	return func(yield func([]string) bool) {
+		for len(names) > 0 {
+			n, size := 0, 0
+			for n < min(len(names), searchTerms) {
+				if size += len(url.QueryEscape(" OR " + field + ":" + names[n])); n > 0 && size > searchLength {
+					break
+				}
+				n++
+			}
+			if !yield(names[:n]) {
+				return
+			}
+			names = names[n:]
 		}
 	}
 }

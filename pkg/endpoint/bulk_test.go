@@ -157,7 +157,7 @@ func TestBagsNamedLikeAnIndexAreNotSearched(t *testing.T) {
 }
 
 // TestObjectsBeyondTheSearchWindowAreReadByName: pages end at the window, and queries with
-// 100 names each find the rest.
+// up to 100 names each find the rest.
 func TestObjectsBeyondTheSearchWindowAreReadByName(t *testing.T) {
 	for name, c := range map[string]struct {
 		scope    object.Scope
@@ -169,6 +169,8 @@ func TestObjectsBeyondTheSearchWindowAreReadByName(t *testing.T) {
 			func(o *cheftest.Org, name string) { o.PutDataBagItem("large", name, `{"id":"`+name+`"}`) }, 40 + 2 + 1},
 		"15,000 roles": {object.Scope{Kind: object.Role}, 15_000,
 			func(o *cheftest.Org, name string) { o.PutRole(name, `{}`) }, 40 + 50 + 1},
+		"10,150 roles of long names": {object.Scope{Kind: object.Role}, 10_150, // 36 names are 6 KB
+			func(o *cheftest.Org, name string) { o.PutRole(name+strings.Repeat("x", 145), `{}`) }, 40 + 5 + 1},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -7,6 +7,9 @@ import (
 	"strings"
 )
 
+// maxRequestLine is what nginx reads of the first line of a request, by default.
+const maxRequestLine = 8 << 10
+
 // frontEnd checks what nginx checks before a request reaches the API, in its order
 // (docs/chef-server-api.md §1.5).
 func (s *Server) frontEnd(q *request) *answer {
@@ -17,6 +20,9 @@ func (s *Server) frontEnd(q *request) *answer {
 		a := failText(http.StatusServiceUnavailable, "The Chef Infra Server is in maintenance mode.")
 		a.frontEnd, a.ctype = true, jsonType
 		return a
+	}
+	if len(q.r.RequestURI) > maxRequestLine {
+		return htmlPage(http.StatusRequestURITooLong)
 	}
 	version := q.r.Header.Get("X-Chef-Version")
 	if version == "" {
