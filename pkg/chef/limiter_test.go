@@ -220,9 +220,9 @@ func TestAnotherHostOfFilesHasALimitOfItsOwn(t *testing.T) {
 	}
 }
 
-// TestAStreamKeepsNobodyWaiting uploads content that a download of the same server gives,
-// by the one connection that there is.
-func TestAStreamKeepsNobodyWaiting(t *testing.T) {
+// TestAStreamBlocksNoOtherRequest uploads content while it is downloaded from the same
+// server, with a limit of one connection.
+func TestAStreamBlocksNoOtherRequest(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		client := newLimitedClient(t, &limited{work: time.Second, capacity: 1}, 1)
 		began := time.Now()

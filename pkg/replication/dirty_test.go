@@ -11,9 +11,9 @@ import (
 	"chefsync/pkg/replication/replicationtest"
 )
 
-// deaf copies all that there is, and has the pair learn of no later change, as of a forced
+// copyWithStaleFeed copies everything. The feed shows no later change, such as a forced
 // overwrite of a frozen cookbook version that was not pushed.
-func (w *world) deaf() {
+func (w *world) copyWithStaleFeed() {
 	w.t.Helper()
 	w.fill()
 	w.scanner = replicationtest.NewScanner(w.primary)
@@ -32,7 +32,7 @@ func (w *world) change() {
 
 func TestAPassAppliesWhatAVerificationFound(t *testing.T) {
 	w := newWorld(t)
-	w.deaf()
+	w.copyWithStaleFeed()
 	w.change()
 	if run := w.pass(); run.Mode != "" {
 		t.Fatalf("%+v; want a poll that finds nothing", run)
@@ -62,7 +62,7 @@ func TestAPassAppliesWhatAVerificationFound(t *testing.T) {
 
 func TestWhatAVerificationFoundSurvivesAPassThatFails(t *testing.T) {
 	w := newWorld(t)
-	w.deaf()
+	w.copyWithStaleFeed()
 	w.change()
 	w.verify(replication.VerifyOptions{})
 	w.primary.Refuse = func(string, object.Ref) error { return refused(fault.Unreachable) }
@@ -78,7 +78,7 @@ func TestWhatAVerificationFoundSurvivesAPassThatFails(t *testing.T) {
 // Drift is left to the drift rule: marking it would repair it.
 func TestDriftIsNotMarked(t *testing.T) {
 	w := newWorld(t)
-	w.deaf()
+	w.copyWithStaleFeed()
 	w.replica.Set("/roles/web", "edited there")
 	w.replica.Unset("/roles/base")
 	w.verify(replication.VerifyOptions{})
@@ -94,7 +94,7 @@ func TestDriftIsNotMarked(t *testing.T) {
 // A record has no room for thousands of names: their kinds stand for them.
 func TestManyDifferencesAreMarkedByTheirKind(t *testing.T) {
 	w := newWorld(t)
-	w.deaf()
+	w.copyWithStaleFeed()
 	for i := range 50 {
 		w.primary.Set(fmt.Sprintf("/roles/r%d", i), "new")
 	}
@@ -109,7 +109,7 @@ func TestManyDifferencesAreMarkedByTheirKind(t *testing.T) {
 
 func TestNamedObjectsAreComparedOnBothSides(t *testing.T) {
 	w := newWorld(t)
-	w.deaf()
+	w.copyWithStaleFeed()
 	w.replica.Set("/roles/web", "edited there")
 	w.replica.Unset("/roles/base")
 	w.replica.Set("/data/users/alice", "edited there")
@@ -139,7 +139,7 @@ func TestAFullComparisonAnswersForNamedObjects(t *testing.T) {
 	for name, resync := range map[string]bool{"asked for": true, "many changes": false} {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t)
-			w.deaf()
+			w.copyWithStaleFeed()
 			w.replica.Set("/roles/web", "edited there")
 			asked := w.now()
 			d := replication.DesiredChange{ResyncObjectsAt: &asked, ResyncObjects: []object.Ref{mustRef("/roles/web")}}
@@ -167,7 +167,7 @@ func TestAFullComparisonAnswersForNamedObjects(t *testing.T) {
 // What lies before the cursor of a compare that goes on is looked at again.
 func TestACompareThatGoesOnLooksAtWhatWasMarked(t *testing.T) {
 	w := newWorld(t)
-	w.deaf()
+	w.copyWithStaleFeed()
 	w.tuning.Window = 1
 	w.direct(replication.DesiredChange{Resync: new(w.now())})
 	writes := 0
