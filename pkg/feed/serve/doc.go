@@ -39,5 +39,5 @@
 // # Large answers
 //
 // An answer ends at about 4 MB or 20,000 rows, with whole rows and without a gap: the
-// client gets the rest with its next poll. X-Chef-Sync-Newest shows that there is more.
+// client gets the rest with its next poll. X-Chef-Sync-Newest is the id of the newest row.
 package serve
