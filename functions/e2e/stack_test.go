@@ -48,9 +48,8 @@ type chefServer struct {
 	mem                  *cheftest.Server // nil for a real one
 	org                  *cheftest.Org
 
-	writes func() int                       // how many requests meant to change something
-	slow   func(time.Duration) (end func()) // delays them
-	hold   func(n int) *gate                // keeps the n-th of them, and all after it, waiting
+	writes func() int        // how many requests meant to change something
+	hold   func(n int) *gate // keeps the n-th of them, and all after it, waiting
 }
 
 // gate blocks requests until it is released or their client disconnects.
@@ -83,7 +82,6 @@ func newMemoryServer(t testing.TB, name string, o cheftest.Options) *chefServer 
 	s.key = string(cheftest.PrivatePEM(srv.AddUser(s.user)))
 	s.org.Associate(s.user)
 	s.writes = func() int { return len(srv.Requests().Writes()) }
-	s.slow = func(by time.Duration) func() { return srv.Fault(cheftest.Fault{Match: isWrite, Delay: by}).Remove }
 	s.hold = func(n int) *gate {
 		g := newGate()
 		g.remove = srv.Fault(cheftest.Fault{Match: isWrite, Nth: n, Do: g.block}).Remove
@@ -97,7 +95,7 @@ func isWrite(q *http.Request) bool {
 	return q.Method != http.MethodGet && !strings.Contains(q.URL.Path, "/search/")
 }
 
-// newGoiardi starts a real server behind a proxy that counts, delays and blocks writes.
+// newGoiardi starts a real server behind a proxy that counts and blocks writes.
 // Transfers of files bypass it.
 func newGoiardi(t testing.TB) *chefServer {
 	g := goiarditest.Start(t)
@@ -105,13 +103,12 @@ func newGoiardi(t testing.TB) *chefServer {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var writes, delay, held atomic.Int64
+	var writes, held atomic.Int64
 	var holding atomic.Pointer[gate]
 	inside := httputil.NewSingleHostReverseProxy(target)
 	door := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, q *http.Request) {
 		if isWrite(q) {
 			n := writes.Add(1)
-			time.Sleep(time.Duration(delay.Load()))
 			if g := holding.Load(); g != nil && n >= held.Load() {
 				// The end of the connection is noticed after the body only.
 				body, err := io.ReadAll(q.Body)
@@ -128,7 +125,6 @@ func newGoiardi(t testing.TB) *chefServer {
 	return &chefServer{
 		name: "eu", url: door.URL, user: goiarditest.AdminUser, key: string(cheftest.PrivatePEM(g.AdminKey)), orgless: true,
 		writes: func() int { return int(writes.Load()) },
-		slow:   func(by time.Duration) func() { delay.Store(int64(by)); return func() { delay.Store(0) } },
 		hold: func(n int) *gate {
 			g := newGate()
 			g.remove = func() { holding.Store(nil) }
