@@ -6,7 +6,6 @@ package notify
 
 import (
 	"cmp"
-	"slices"
 	"time"
 
 	"chefsync/pkg/health"
@@ -30,18 +29,20 @@ type Condition struct {
 	Status replication.Status
 }
 
-// compare orders conditions by kind, severity and name.
+// compare orders conditions by kind, status and name, the worst status first.
 func (c Condition) compare(d Condition) int {
-	return cmp.Or(-cmp.Compare(c.Kind, d.Kind), cmp.Compare(severity(c.Status), severity(d.Status)), cmp.Compare(c.Name, d.Name))
+	return cmp.Or(-cmp.Compare(c.Kind, d.Kind), status.Rank(c.Status)-status.Rank(d.Status), cmp.Compare(c.Name, d.Name))
 }
 
-// statuses returns the statuses that an operator is told of, the worst first. A pair that
-// merely retries isn't among them.
-func statuses() []replication.Status {
-	return []replication.Status{replication.Blocked, replication.Held, status.Unreachable, status.Stale, status.Drifted}
+// isReported reports whether an operator is told of a status. That a pair merely retries
+// isn't worth a message.
+func isReported(s replication.Status) bool {
+	switch s {
+	case replication.Blocked, replication.Held, status.Unreachable, status.Stale, status.Drifted:
+		return true
+	}
+	return false
 }
-
-func severity(s replication.Status) int { return slices.Index(statuses(), s) }
 
 // Fleet is what is known of the configured servers and pairs at one time.
 type Fleet struct {
@@ -126,7 +127,7 @@ func (v *view) addPair(p Pair) {
 	}
 	add := func(s replication.Status, f finding) {
 		c := Condition{KindPair, p.ID.String(), s}
-		if _, known := v.findings[c]; !known && severity(s) >= 0 {
+		if _, known := v.findings[c]; !known && isReported(s) {
 			v.findings[c] = f
 		}
 	}

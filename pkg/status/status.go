@@ -117,19 +117,27 @@ func Evaluate(f Facts) Report {
 	}
 	d.addRecords()
 	slices.SortStableFunc(d.reasons, func(a, b Reason) int {
-		return cmp.Or(severityOf(a.Status)-severityOf(b.Status), a.Since.Compare(b.Since))
+		return cmp.Or(a.rank()-b.rank(), a.Since.Compare(b.Since))
 	})
 	return Report{Status: d.worstStatus(), Reasons: d.reasons, CurrentAsOf: d.currentAsOf(), Pending: d.countPending()}
 }
 
-// Statuses returns the statuses that a pair can have, the worst first. A stop by the
-// operator precedes everything.
+// Statuses returns the statuses that a pair can have, the worst first.
 func Statuses() []replication.Status {
-	return []replication.Status{replication.Stopped, replication.Blocked, replication.Held, Unreachable, Stale,
-		replication.Retrying, Drifted, replication.Bootstrapping, replication.Syncing, replication.Synced}
+	return []replication.Status{replication.Blocked, replication.Held, Unreachable, Stale, replication.Retrying, Drifted,
+		replication.Bootstrapping, replication.Stopped, replication.Syncing, replication.Synced}
 }
 
-func severityOf(s replication.Status) int { return slices.Index(Statuses(), s) }
+// Rank returns the place of a status among Statuses.
+func Rank(s replication.Status) int { return slices.Index(Statuses(), s) }
+
+// rank orders the reasons of a pair. A stop by the operator precedes everything.
+func (r Reason) rank() int {
+	if r.Status == replication.Stopped {
+		return -1
+	}
+	return Rank(r.Status)
+}
 
 // evaluation collects the reasons of a report.
 type evaluation struct {

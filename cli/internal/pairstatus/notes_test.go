@@ -131,7 +131,7 @@ func TestANameIsReplacedAsAWhole(t *testing.T) {
 func TestEachStatusHasItsPlaceInTables(t *testing.T) {
 	for _, s := range []replication.Status{replication.Bootstrapping, replication.Synced, replication.Syncing, replication.Retrying, replication.Blocked,
 		replication.Held, replication.Stopped, status.Unreachable, status.Stale, status.Drifted, Waiting} {
-		if !slices.Contains(statusesByTrouble(), s) {
+		if !slices.Contains(ShownStatuses(), s) {
 			t.Errorf("%s has no place", s)
 		}
 	}

@@ -9,6 +9,7 @@ import (
 	"chefsync/cli/internal/cmdline"
 	"chefsync/cli/internal/ui"
 	"chefsync/pkg/replication"
+	"chefsync/pkg/status"
 )
 
 // View is what sync-status shows of a snapshot.
@@ -197,7 +198,7 @@ func statusColor(s replication.Status) ui.Color {
 		return ui.Green
 	case s == replication.Stopped, s == Waiting:
 		return ui.Faint
-	case slices.Index(statusesByTrouble(), s) < slices.Index(statusesByTrouble(), replication.Retrying):
+	case status.Rank(s) < status.Rank(replication.Retrying):
 		return ui.Red
 	}
 	return ui.Yellow

@@ -17,11 +17,10 @@ import (
 // says bootstrapping.
 const Waiting replication.Status = "waiting"
 
-// statusesByTrouble returns the statuses in the order of tables: what needs an operator
-// first.
-func statusesByTrouble() []replication.Status {
-	return []replication.Status{replication.Blocked, replication.Held, status.Unreachable, status.Stale, replication.Retrying, status.Drifted,
-		replication.Bootstrapping, replication.Stopped, Waiting, replication.Syncing, replication.Synced}
+// ShownStatuses returns the statuses that tables and pages show, the worst first.
+func ShownStatuses() []replication.Status {
+	known := status.Statuses()
+	return slices.Insert(known, slices.Index(known, replication.Syncing), Waiting)
 }
 
 // ShownStatus returns the status as tables and pages show it: a pair before its first pass waits.
@@ -41,7 +40,7 @@ func (r *PairRow) isQuiet() bool {
 // sortByTrouble returns the rows with those first that need an operator.
 func sortByTrouble(rows []PairRow) []PairRow {
 	rows = slices.Clone(rows)
-	rank := func(r PairRow) int { return slices.Index(statusesByTrouble(), r.ShownStatus()) }
+	rank := func(r PairRow) int { return slices.Index(ShownStatuses(), r.ShownStatus()) }
 	slices.SortStableFunc(rows, func(a, b PairRow) int { return cmp.Compare(rank(a), rank(b)) })
 	return rows
 }
@@ -53,7 +52,7 @@ func countStatuses(o *ui.Output, rows []PairRow) []string {
 	for _, r := range rows {
 		counts[r.ShownStatus()]++
 	}
-	order := slices.DeleteFunc(statusesByTrouble(), func(s replication.Status) bool { return counts[s] == 0 })
+	order := slices.DeleteFunc(ShownStatuses(), func(s replication.Status) bool { return counts[s] == 0 })
 	slices.SortStableFunc(order, func(a, b replication.Status) int { return cmp.Compare(counts[b], counts[a]) })
 	parts := make([]string, len(order))
 	for i, s := range order {
@@ -106,7 +105,7 @@ func (f Filter) nothing() string {
 
 // Statuses returns the words for a status.
 func Statuses() (words []string) {
-	for _, s := range statusesByTrouble() {
+	for _, s := range ShownStatuses() {
 		words = append(words, string(s))
 	}
 	return words

@@ -16,7 +16,6 @@ import (
 	"chefsync/cli/internal/pairstatus"
 	"chefsync/cli/internal/ui"
 	"chefsync/pkg/replication"
-	"chefsync/pkg/status"
 )
 
 // blockRows is the number of organizations in a block of the matrix, so that two blocks of
@@ -29,10 +28,9 @@ const barWidth = 1000
 // shownRunning bounds the passes that are listed.
 const shownRunning = 6
 
-// severity returns the statuses, the worst first.
-func severity() []replication.Status {
-	return []replication.Status{statusUnknown, replication.Blocked, replication.Held, status.Unreachable, status.Stale, replication.Retrying,
-		status.Drifted, replication.Stopped, replication.Bootstrapping, pairstatus.Waiting, replication.Syncing, replication.Synced}
+// shownStatuses returns the statuses that the page shows, the worst first.
+func shownStatuses() []replication.Status {
+	return append([]replication.Status{statusUnknown}, pairstatus.ShownStatuses()...)
 }
 
 func (o Options) serveFleet(w http.ResponseWriter, r *http.Request) {
@@ -68,7 +66,7 @@ func (o Options) fleetPage(st Status) g.Node {
 // newHeadline returns how many pairs need attention, in the tone of the worst.
 func newHeadline(counts map[replication.Status]int, passes scheduler) scheduler {
 	total, troubled, worst := 0, 0, toneOK
-	for _, s := range severity() {
+	for _, s := range shownStatuses() {
 		n, tone := counts[s], statusTone(string(s))
 		total += n
 		if needsAttention := tone == toneBad || tone == toneDown || tone == toneWarn; n > 0 && needsAttention {
@@ -98,7 +96,7 @@ func summary(headline scheduler, counts map[replication.Status]int) g.Node {
 	for _, n := range counts {
 		total += n
 	}
-	for _, s := range severity() {
+	for _, s := range shownStatuses() {
 		n := counts[s]
 		if n == 0 {
 			continue
@@ -147,7 +145,7 @@ func troubles(st Status) g.Node {
 	for _, r := range st.Pairs {
 		byStatus[r.ShownStatus()] = append(byStatus[r.ShownStatus()], r)
 	}
-	for _, s := range severity() {
+	for _, s := range shownStatuses() {
 		if tone := statusTone(string(s)); tone == toneOK || tone == toneBusy {
 			continue
 		}
