@@ -225,6 +225,31 @@ func TestRequestsOfAFirstCopy(t *testing.T) {
 	w.mustVerify(t)
 }
 
+// TestRequestsOfReplacements counts the requests of a pass that deletes and overwrites many
+// objects: what the replica has of them is kept for undo, and is read in bulk.
+func TestRequestsOfReplacements(t *testing.T) {
+	w := newPairFixture(t, 10, 0)
+	w.engine.Pair.MaxDelete = replication.Limit{Percent: 100}
+	orgShape{roles: 300, bags: 5, items: 300}.fillOrg(w.from)
+	w.mustPass(t, true)
+	w.replica.takeCounts()
+	w.from.DeleteDataBag("bag1")
+	for i := range 100 {
+		w.from.DeleteRole(fmt.Sprintf("role%d", i))
+		w.from.PutRole(fmt.Sprintf("role%d", 100+i), `{"description":"edited"}`)
+	}
+	run := w.mustPass(t, true)
+	if c := run.Counts; c.Deleted != 401 || c.Updated != 100 {
+		t.Errorf("%d deleted and %d updated, want 401 and 100", c.Deleted, c.Updated)
+	}
+	n, count := w.replica.takeCounts()
+	// The writes, each differing role once, listings, and 5 searches for what is kept.
+	if most := 1 + 100 + 100 + 100 + 35; n > most {
+		t.Errorf("%d requests to the replica, want at most %d: %v", n, most, count)
+	}
+	w.mustVerify(t)
+}
+
 func TestNoMoreFilesAreSentAtOnceThanConnectionsAllow(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		for _, connections := range []int{1, 3, 20} {

@@ -115,9 +115,16 @@ func (b *backupWriter) bagsOf(kept []Backup) (bags []replacement) {
 
 // keepAll keeps what the replica has of some objects.
 func (b *backupWriter) keepAll(list []replacement) ([]Backup, error) {
+	var refs []object.Ref
+	for _, r := range list {
+		if !r.missing && r.unlisted == nil {
+			refs = append(refs, r.ref)
+		}
+	}
+	inBulk := b.Target.GetBulk(b.guard.hard, refs, BulkOptions{BodyBytes: bulkBytes})
 	kept := make([]Backup, len(list))
 	err := b.guard.forEach(len(list), b.Pair.maxWorkers(), nil, func(ctx context.Context, i int) (err error) {
-		kept[i], err = b.keepObject(ctx, list[i])
+		kept[i], err = b.keepObject(ctx, list[i], inBulk[list[i].ref])
 		return err
 	})
 	if err != nil {
@@ -170,8 +177,9 @@ func (b *backupWriter) itemsOf(bag object.Ref) (items []object.Ref, unlisted, fa
 	return slices.DeleteFunc(items, func(r object.Ref) bool { return !b.Pair.Manages(r) }), unlisted, fatal
 }
 
-// keepObject keeps one object. What can't be kept is no reason not to replicate.
-func (b *backupWriter) keepObject(ctx context.Context, r replacement) (Backup, error) {
+// keepObject keeps one object, which has a body if it was read in bulk. What can't be kept
+// is no reason not to replicate.
+func (b *backupWriter) keepObject(ctx context.Context, r replacement, obj object.Object) (Backup, error) {
 	kept := Backup{Ref: r.ref}
 	switch {
 	case r.missing:
@@ -180,7 +188,10 @@ func (b *backupWriter) keepObject(ctx context.Context, r replacement) (Backup, e
 		kept.Lost = r.unlisted.Error()
 		return kept, nil
 	}
-	obj, err := b.Target.Get(ctx, r.ref)
+	var err error
+	if obj.Body == nil {
+		obj, err = b.Target.Get(ctx, r.ref)
+	}
 	switch {
 	case fault.IsAbsent(err):
 		return kept, nil

@@ -20,7 +20,8 @@ import (
 func TestAnyHistoryIsUndone(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		h := newHistory(t, rt)
-		h.replica.Trusting = true       // content that no cookbook version needs is gone from it
+		h.replica.Trusting = true // content that no cookbook version needs is gone from it
+		h.replica.Searchable = rapid.Bool().Draw(rt, "replica searches")
 		h.replica.KnownRevisions = true // else an undo can't delete what a group has come to need
 		h.pair.Prune = rapid.SampledFrom([]replication.Prune{replication.PruneReplicated, replication.PruneAll}).Draw(rt, "prune")
 		h.tuning = replication.Tuning{Window: rapid.IntRange(1, 5).Draw(rt, "window"), Backlog: rapid.IntRange(2, 30).Draw(rt, "backlog")}
