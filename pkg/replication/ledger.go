@@ -156,6 +156,11 @@ func (l *ledger) entryOf(r object.Ref) Entry {
 // with its bag.
 func (l *ledger) isHeld(r object.Ref) bool { return l.entryOf(r).isHeld() }
 
+// isHeldWithBag reports whether an item has no record of its own and its bag is held.
+func (l *ledger) isHeldWithBag(item object.Ref) bool {
+	return l.entries[item].Failure == nil && l.entries[item.Parent()].isHeld()
+}
+
 // decideAll decides about what was observed.
 func (l *ledger) decideAll(observed []observedObject, prune Prune) []decidedObject {
 	list := make([]decidedObject, len(observed))

@@ -23,10 +23,10 @@ type Snapshot struct {
 // Diff returns the objects of a pair that the snapshot shows otherwise than the ledger,
 // which says what replication last put on the replica, in the order of application. An
 // object that changed and changed back between two scans is among them if the pair read
-// it in between. Left out is what has a record of its own and is looked at when that is
-// due: unsynced objects, failed listings with all they hold, held deletions, and
-// entries of the ledger that can't be trusted. With PruneNone, what is gone from the
-// primary is left out too.
+// it in between. A held bag that is on the primary again is among them with its items. Left
+// out is what has a record of its own and is looked at when that is due: unsynced objects,
+// failed listings with all they hold, held deletions, and entries of the ledger that can't
+// be trusted. With PruneNone, what is gone from the primary is left out too.
 func (s Snapshot) Diff(entries Entries, pair Pair) []object.Ref {
 	l := newLedger(pair, entries)
 	return s.diffLedger(&l)
@@ -35,7 +35,7 @@ func (s Snapshot) Diff(entries Entries, pair Pair) []object.Ref {
 func (s Snapshot) diffLedger(l *ledger) []object.Ref {
 	var refs []object.Ref
 	for r, fingerprint := range s.Objects {
-		e := l.entries[r]
+		e := l.entryOf(r)
 		known := fingerprint != "" && e.Fingerprint != ""
 		differs := known && e.Fingerprint != fingerprint || !e.isReplicated() && !l.hasRecord(r, false) || e.isHeld()
 		if differs && l.pair.Manages(r) {
@@ -44,7 +44,10 @@ func (s Snapshot) diffLedger(l *ledger) []object.Ref {
 	}
 	if l.pair.pruneRule() != PruneNone {
 		for r, e := range l.replicatedObjects() {
-			if _, there := s.Objects[r]; !there && !e.Dirty && !s.isUnlisted(r) && !l.hasRecord(r, true) && l.pair.Manages(r) {
+			_, there := s.Objects[r]
+			_, bagThere := s.Objects[r.Parent()]
+			waits := l.hasRecord(r, true) && !(bagThere && l.isHeldWithBag(r))
+			if !there && !e.Dirty && !s.isUnlisted(r) && !waits && l.pair.Manages(r) {
 				refs = append(refs, r)
 			}
 		}

@@ -256,3 +256,29 @@ func TestDiffOfASnapshotAndALedger(t *testing.T) {
 		}
 	}
 }
+
+// TestAReturnedBagIsComparedWithItsItems: a held bag is on the primary again, with other items.
+func TestAReturnedBagIsComparedWithItsItems(t *testing.T) {
+	w := newWorld(t)
+	w.fill()
+	w.fillBag("big", 60)
+	f := w.scannedBy()
+	w.pass()
+	w.primary.Unset("/data/big")
+	f.Scan()
+	w.wantOutcome(w.run(), replication.OutcomeHeld)
+	w.fillBag("big", 59)
+	w.primary.Set("/data/big/i00001", "changed meanwhile")
+	f.Scan()
+	w.run()
+	var left []string
+	for p, print := range w.replica.Snapshot() {
+		if w.primary.Snapshot()[p] != print {
+			left = append(left, p)
+		}
+	}
+	if u := w.unsynced(); len(left) != 1 || len(u) != 1 || u[0].Ref.Path() != left[0] || u[0].Class != fault.DeletionHeld {
+		t.Errorf("the replica differs in %v, unsynced are %+v; want only the deleted item in both", left, u)
+	}
+	w.wantStatus(replication.Held)
+}
