@@ -134,7 +134,7 @@ func (h *history) undoAfter(t *rapid.T, last string) (undone []object.Ref) {
 	}
 	run, err := h.undo(first)
 	if err != nil || run.Outcome != replication.OutcomeDone {
-		t.Fatalf("undo: %+v, %v", run, err)
+		t.Fatalf("undo: %+v, %v, %+v", run, err, h.unsynced())
 	}
 	return undone
 }

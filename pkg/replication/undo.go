@@ -72,8 +72,9 @@ func (e *Engine) Undo(ctx context.Context, undone string, o PassOptions) (Run, e
 	p := e.newUndo(backups).newPass(g, st, run)
 	p.Log.Info("undo begins", "pair", e.Pair.ID.String(), "run", run.ID, "mode", run.Mode, "reason", "back to before run "+undone)
 	u := &undo{p}
-	err = u.restoreBackups(slices.SortedFunc(maps.Keys(backups), object.Compare))
-	return u.finishUndo(ctx, err)
+	refs := slices.SortedFunc(maps.Keys(backups), object.Compare)
+	err = u.restoreBackups(refs)
+	return u.finishUndo(ctx, refs, err)
 }
 
 // newUndo returns the engine for an undo: it replicates from the backups.
@@ -205,8 +206,19 @@ func (u *undo) decideUndo(refs []object.Ref) ([]decidedObject, error) {
 	return list, nil
 }
 
-// finishUndo records how the undo ended.
-func (u *undo) finishUndo(ctx context.Context, err error) (Run, error) {
+// countLeft returns how many of the objects could not be restored.
+func (u *undo) countLeft(refs []object.Ref) (n int) {
+	for _, r := range refs {
+		if f := u.ledger.failing[r]; f != nil && f.Class != fault.DeletionHeld {
+			n++
+		}
+	}
+	return n
+}
+
+// finishUndo records how the undo of some objects ended.
+func (u *undo) finishUndo(ctx context.Context, refs []object.Ref, err error) (Run, error) {
+	u.rec.run.Left = u.countLeft(refs)
 	u.rec.run.Outcome, err = u.guard.outcomeOf(ctx, err)
 	switch u.rec.run.Outcome {
 	case OutcomeBusy:
@@ -215,13 +227,12 @@ func (u *undo) finishUndo(ctx context.Context, err error) (Run, error) {
 	case OutcomeFailed:
 		u.rec.run.Error = newFailure(u.Now(), err)
 	case OutcomeDone:
-		if u.rec.run.Counts.Unsynced > 0 {
+		if u.rec.run.Left > 0 {
 			u.rec.run.Outcome = OutcomePartial
 		}
 	}
 	u.rec.restoreStatus()
 	u.rec.uncountCrash()
-	u.rec.run.Left = u.rec.run.Counts.Unsynced
 	u.rec.run.Ended = u.Now()
 	if saveErr := u.rec.commitEnd(ctx); saveErr != nil {
 		return u.rec.run, errors.Join(err, saveErr)

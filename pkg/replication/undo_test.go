@@ -55,6 +55,27 @@ func wantOrg(t rapid.TB, o *replicationtest.Org, was map[string]string) {
 	}
 }
 
+// TestUndoOfAnObjectThatKilledPasses: the record of the crashes, which the undo takes up, is
+// no failure of the undo.
+func TestUndoOfAnObjectThatKilledPasses(t *testing.T) {
+	w := newWorld(t)
+	w.fill()
+	w.pass()
+	was := w.replica.Snapshot()
+	w.primary.Set("/roles/new", "new")
+	for range 4 {
+		w.dieAt("put", "/roles/new", passOnce)
+	}
+	runs, err := w.state.Runs(t.Context(), pairID, 4)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if run := w.mustUndo(runs[3].ID); run.Left != 0 {
+		t.Errorf("%+v, want nothing left", run)
+	}
+	w.wantReplica(was)
+}
+
 func TestUndoRestoresWhatARunReplaced(t *testing.T) {
 	w := newWorld(t)
 	w.replica.Trusting = true // content that no cookbook version needs is gone from it
