@@ -367,18 +367,26 @@ func (w *writer) recordDeletion(ref object.Ref, objErr error) {
 		}
 		return
 	}
+	var steps []Decision
+	for _, r := range append(items, ref) {
+		steps = append(steps, Decision{Action: ActionDelete, Ref: r, Reason: w.deletionReason})
+	}
 	for _, item := range w.bagItems[ref] {
 		if !w.ledger.isReplicated(item) { // by the rule "all"
-			items = append(items, item)
+			steps = append(steps, Decision{Action: ActionDelete, Ref: item, Cause: CauseExtra, Reason: "added on the replica"})
 		}
 	}
-	w.rec.run.Counts.Deleted += 1 + len(items)
-	for _, r := range append(items, ref) {
+	if w.plan != nil {
+		w.plan.Steps = append(w.plan.Steps, steps...)
+	}
+	w.rec.run.Counts.Deleted += len(steps)
+	for _, step := range steps {
+		r := step.Ref
 		w.ledger.removeObject(r)
 		w.ledger.resolveFailure(r)
 		if !w.brake.missing[r] && !w.brake.uncounted {
 			w.rec.progress.Deletions = w.rec.progress.Deletions.countingAt(w.Now()).addOne(r.Kind, w.brake.objectsBefore[r.Kind])
 		}
-		w.rec.logStep(Decision{Action: ActionDelete, Ref: r, Reason: w.deletionReason}, "applied")
+		w.rec.logStep(step, "applied")
 	}
 }

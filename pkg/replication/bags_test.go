@@ -5,7 +5,9 @@ import (
 	"fmt"
 	"sync"
 	"testing"
+	"time"
 
+	"chefsync/pkg/fault"
 	"chefsync/pkg/object"
 	"chefsync/pkg/replication"
 )
@@ -79,4 +81,54 @@ func TestItemsOfABagThatStaysAreDeletedSingly(t *testing.T) {
 	if u := w.unsynced(); len(u) != 1 || u[0].Ref.Path() != "/data/big" {
 		t.Errorf("unsynced: %+v, want the bag", u)
 	}
+}
+
+// By the prune rule "all" a bag goes with what others put into it, which the brake counts.
+func TestForeignItemsOfADeletedBagAreCounted(t *testing.T) {
+	for name, way := range map[string]func(*world){
+		"named by the feed":  func(*world) {},
+		"found by comparing": func(w *world) { w.pair.ReconcileEvery = time.Second },
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			w.pair.Prune = replication.PruneAll
+			w.fill()
+			w.primary.Set("/data/shared/ours", "x")
+			w.pass()
+			for i := range 60 {
+				w.replica.Set(fmt.Sprintf("/data/shared/i%05d", i), "x")
+			}
+			w.primary.Unset("/data/shared")
+			way(w)
+			w.wantOutcome(w.run(), replication.OutcomeHeld)
+			if h := w.hold(); h.Deletes != 62 {
+				t.Errorf("hold %+v, want the bag and 61 items", h)
+			}
+			w.allow(62)
+			if run := w.run(); run.Counts.Deleted != 62 {
+				t.Errorf("%+v, want the bag and 61 items deleted", run.Counts)
+			}
+			w.wantEqual()
+		})
+	}
+}
+
+func TestABagWhoseItemsCanNotBeListedIsKept(t *testing.T) {
+	w := newWorld(t)
+	w.pair.Prune = replication.PruneAll
+	w.fill()
+	w.primary.Set("/data/shared/ours", "x")
+	w.pass()
+	w.primary.Unset("/data/shared")
+	w.primary.Unset("/roles/web")
+	w.replica.Refuse = refuseOne("list", "/data/shared/", fault.Denied)
+	w.run()
+	got := w.replica.Snapshot()
+	if u := w.unsynced(); got["/data/shared"] == "" || got["/roles/web"] != "" || len(u) != 1 || u[0].Ref.Path() != "/data/shared" {
+		t.Errorf("replica %v, unsynced %+v; want the bag there and unsynced, and the role deleted", got, u)
+	}
+	w.replica.Refuse = nil
+	w.advance(24 * time.Hour)
+	w.run()
+	w.wantEqual()
 }

@@ -122,8 +122,48 @@ func (p *pass) brakeChanges(list []decidedObject) ([]object.Ref, error) {
 		return nil, err
 	}
 	d.refs = slices.DeleteFunc(d.refs, func(r object.Ref) bool { return p.brake.missing[r] })
+	if d.refs, err = p.addForeignItems(d.refs); err != nil {
+		return nil, err
+	}
 	deletes, err := p.brake.checkBrake(d)
 	return append(deletes, missing...), err
+}
+
+// addForeignItems adds the items on the replica that replication didn't put there and that
+// the prune rule "all" deletes with their bags. A bag whose items can't be listed is taken
+// out, and is unsynced.
+func (p *pass) addForeignItems(refs []object.Ref) ([]object.Ref, error) {
+	if p.Pair.pruneRule() != PruneAll {
+		return refs, nil
+	}
+	deleted := map[object.Ref]struct{}{}
+	for _, r := range refs {
+		deleted[r] = struct{}{}
+	}
+	err := p.guard.forEach(len(refs), p.Pair.maxWorkers(), nil, func(ctx context.Context, i int) error {
+		bag := refs[i]
+		if bag.Kind.Child() == "" {
+			return nil
+		}
+		items, err := p.Target.List(ctx, object.Scope{Kind: bag.Kind.Child(), Name: bag.Name})
+		var objErr error
+		if err != nil && !fault.IsAbsent(err) {
+			if objErr, err = p.errs.classifyError(ctx, p.Target, "replica", err); err != nil {
+				return err
+			}
+		}
+		p.rec.mu.Lock()
+		defer p.rec.mu.Unlock()
+		if objErr != nil {
+			p.rec.markUnsynced(bag, objErr)
+			delete(deleted, bag)
+		}
+		for _, item := range p.Pair.selectRefs(items) {
+			deleted[item] = struct{}{}
+		}
+		return nil
+	})
+	return slices.SortedFunc(maps.Keys(deleted), object.Compare), err
 }
 
 // missingOnReplica returns those of the objects that replication didn't put on the

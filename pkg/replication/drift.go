@@ -105,14 +105,20 @@ func (d *Drift) addCause(c Cause) {
 // totalFound is how many objects others had changed.
 func (d Drift) totalFound() int { return d.Changed + d.Missing + d.Extra }
 
-// splitExtras parts deletions into those of what replication put on the replica and
-// those of what others added there. The latter are drift, which the rule may leave.
+// splitExtras parts deletions into those of what replication put on the replica, with all
+// items of its bags, and those of what others added there. The latter are drift, which the
+// rule may leave.
 func (c *comparison) splitExtras(deletes []object.Ref) (apply []object.Ref, extras []Difference) {
 	if c.rec.progress.Work.Drift == nil {
 		return deletes, nil
 	}
+	isOurs := func(r object.Ref) bool { return c.ledger.isReplicated(r) || c.ledger.isHeld(r) }
+	bags := map[object.Ref]bool{}
 	for _, r := range deletes {
-		if !c.ledger.isReplicated(r) && !c.ledger.isHeld(r) {
+		bags[r] = r.Kind.Child() != "" && isOurs(r)
+	}
+	for _, r := range deletes {
+		if !isOurs(r) && !bags[r.Parent()] {
 			extras = append(extras, Difference{Ref: r, Letter: "D", Cause: CauseExtra, Note: "added on the replica"})
 		} else {
 			apply = append(apply, r)

@@ -1,6 +1,7 @@
 package replication
 
 import (
+	"slices"
 	"time"
 )
 
@@ -15,6 +16,12 @@ type Plan struct {
 	Upto    *Position  `json:"upto,omitempty"`   // where the position would go
 	At      time.Time  `json:"at"`
 	Pending int        `json:"pending,omitempty"` // rows of the feed behind the plan
+}
+
+// sortSteps puts the steps in the order of application, with the first one of each object.
+func (p *Plan) sortSteps() {
+	sortDecisions(p.Steps)
+	p.Steps = slices.CompactFunc(p.Steps, func(a, b Decision) bool { return a.Ref == b.Ref })
 }
 
 // Deletes counts the deletions of a plan.

@@ -98,7 +98,7 @@ func (p *pass) addHeld(plan *Plan) {
 			plan.Steps = append(plan.Steps, Decision{Action: ActionHold, Ref: r, Reason: heldReason})
 		}
 	}
-	sortDecisions(plan.Steps)
+	plan.sortSteps()
 	p.rec.updateHold()
 	plan.Hold = p.rec.progress.Hold
 }

@@ -93,9 +93,8 @@ func (w *world) planAndPass(t *rapid.T, full bool) {
 	}
 	after := w.replica.Snapshot()
 	for path := range before {
-		_, there := after[path]
-		if bag := mustRef(path).Parent(); !there && (bag == (object.Ref{}) || planned["delete "+path] || !planned["delete "+bag.Path()]) {
-			done["delete "+path] = true // and not only with its bag
+		if _, there := after[path]; !there {
+			done["delete "+path] = true
 		}
 	}
 	for _, u := range w.unsynced() { // the replica refused it, or it is held

@@ -41,7 +41,7 @@ func (e *Engine) PreviewUndo(ctx context.Context, undone string) (Plan, error) {
 	u := &undo{e.newUndo(backups).dryRun().readOnlyPass(g, st, dueWork{})}
 	u.writer.plan = &plan
 	err = u.restoreBackups(slices.SortedFunc(maps.Keys(backups), object.Compare))
-	sortDecisions(plan.Steps)
+	plan.sortSteps()
 	return plan, err
 }
 
