@@ -309,18 +309,21 @@ func TestExpiredDownloadURLsAreReplaced(t *testing.T) {
 	w.wantSame("/cookbooks/a/1.0.0")
 }
 
+// TestContentOfAChangedVersionIsAbsent: a server deletes content that no version needs.
 func TestContentOfAChangedVersionIsAbsent(t *testing.T) {
 	w := newFixture(t)
-	fillOrg(w.from)
-	obj := w.mustGet("/cookbooks/a/1.10.0")
-	w.from.PutCookbook("a", "1.10.0", map[string][]byte{"x": []byte("changed")}, false)
-	file := obj.Files[0]
-	file.URL = ""
-	_, _, err := w.source.Open(context.Background(), obj, file)
-	wantClass(t, err, fault.Absent)
-	w.from.DeleteCookbook("a", "1.10.0")
-	_, _, err = w.source.Open(context.Background(), obj, file)
-	wantClass(t, err, fault.Absent)
+	w.from.PutCookbook("own", "1.0.0", map[string][]byte{"x": []byte("first")}, false)
+	obj := w.mustGet("/cookbooks/own/1.0.0")
+	w.from.PutCookbook("own", "1.0.0", map[string][]byte{"x": []byte("changed")}, false)
+	for range 2 {
+		for _, url := range []string{"", obj.Files[0].URL} {
+			file := obj.Files[0]
+			file.URL = url
+			_, _, err := w.source.Open(t.Context(), obj, file)
+			wantClass(t, err, fault.Absent)
+		}
+		w.from.DeleteCookbook("own", "1.0.0")
+	}
 }
 
 func TestContentLostByThePrimaryIsRejected(t *testing.T) {

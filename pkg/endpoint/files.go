@@ -11,12 +11,16 @@ import (
 )
 
 // Open implements replication.Source and replication.Target. A URL that the file
-// store refuses is replaced once by a fresh one (docs/chef-server-api.md §3.4).
+// store refuses is replaced once by a fresh one (docs/chef-server-api.md §3.4), and so
+// is one without content: a server deletes content as soon as no version needs it, so
+// the version may have changed since it was read.
 func (s *Source) Open(ctx context.Context, obj object.Object, file object.File) (io.ReadCloser, int64, error) {
 	op := "download " + file.Path + " of"
 	if file.URL != "" {
 		content, size, err := s.org.Client().OpenFile(ctx, file.URL)
-		if kind := chef.KindOf(err); kind != chef.KindExpired && kind != chef.KindRequest {
+		switch chef.KindOf(err) {
+		case chef.KindExpired, chef.KindRequest, chef.KindAbsent:
+		default:
 			return content, size, s.fileError(op, obj.Ref, err)
 		}
 	}
