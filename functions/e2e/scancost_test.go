@@ -17,7 +17,6 @@ import (
 
 	"chefsync/pkg/chef/cheftest"
 	"chefsync/pkg/cloud"
-	"chefsync/pkg/feed/changelog"
 )
 
 // answerTime is how long a primary takes to answer, where scans are measured.
@@ -103,18 +102,14 @@ func formatThousands(n int) string {
 	return fmt.Sprintf("%d,%03d", n/1000, n%1000)
 }
 
-// measureChange returns the usage of a pass that finds a changed role in the change log.
+// measureChange returns the usage of the pass that a scan starts which finds a changed role.
 func (r *testStack) measureChange(role string) usage {
 	r.t.Helper()
-	ctx := r.t.(*testing.T).Context()
-	changeLogs, err := r.backend.ChangeLogs(ctx)
-	if err == nil {
-		_, err = changeLogs.Append(ctx, r.sourceSpace(), time.Now(), []changelog.Change{{Action: changelog.Update, Path: "/roles/" + role}})
-	}
-	if err != nil {
-		r.t.Fatal(err)
-	}
-	return r.countInvocation(r.scheduleEvent())
+	r.primary.org.PutRole(role, `{"description":"one change"}`)
+	logged := countLogged(r.sync.Log())
+	c := r.countUsage(cloud.SyncFunction, func() { scanSource(r) })
+	c.logged = countLogged(r.sync.Log()) - logged
+	return c
 }
 
 // fillTo puts n objects on an organization: 40 % cookbook versions, of which every
