@@ -56,7 +56,7 @@ func (c *Client) classifyReply(r *request, p *reply) *Error {
 		return c.checkSuccess(r, p)
 	case isTemporaryStatus(p.status):
 		return c.replyError(r, p, KindUnavailable, "")
-	case p.status == http.StatusRequestEntityTooLarge:
+	case p.status == http.StatusRequestEntityTooLarge, p.status == http.StatusRequestURITooLong:
 		return c.replyError(r, p, KindTooLarge, "")
 	case p.status >= 300 && p.status < 400:
 		e := c.replyError(r, p, KindForeign, "a redirect to "+redirectTarget(p.header))

@@ -121,6 +121,7 @@ func TestAnswersAreClassified(t *testing.T) {
 		"too large": {put, "/roles/web", erchefAnswer(413, `{"error":"JSON must be no more than 2000000 bytes."}`),
 			KindTooLarge},
 		"too large for nginx":       {put, "/roles/web", pageAnswer(413), KindTooLarge},
+		"a URL too long for nginx":  {get, "/search/role", pageAnswer(414), KindTooLarge},
 		"overloaded":                {get, "/roles", erchefAnswer(503, `{"error":"no"}`), KindUnavailable},
 		"maintenance":               {get, "/roles", pageAnswer(503), KindUnavailable},
 		"throttled":                 {get, "/roles", pageAnswer(429), KindUnavailable},

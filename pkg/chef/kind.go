@@ -24,7 +24,7 @@ const (
 	KindExists          Kind = "exists"                // 409
 	KindFrozen          Kind = "frozen"                // 409 or 412 on a cookbook version
 	KindInvalid         Kind = "invalid"               // 400, 405, 412, 415, 422: never better by repeating
-	KindTooLarge        Kind = "too large"             // 413, or an answer beyond our own limit
+	KindTooLarge        Kind = "too large"             // 413, 414, or an answer beyond our own limit
 	KindMissingChecksum Kind = "missing checksum"      // 400: the manifest names content the server lacks
 	KindExpired         Kind = "file URL refused"      // 403 of the file store: expired or wrong signature
 	KindUnavailable     Kind = "unavailable"           // 408, 429, 5xx
