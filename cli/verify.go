@@ -249,13 +249,16 @@ func concludeReport(t *ui.Grid, r replication.Report) {
 	if slices.ContainsFunc(r.Differences, func(d replication.Difference) bool { return d.Cause == replication.CauseDamaged }) {
 		again = "--files --repair"
 	}
-	switch drift := len(r.Drift()); {
+	switch drift, held := len(r.Drift()), r.CountHeld(); {
 	case r.Equal() && len(r.Repaired) > 0:
 		t.Line("%s", t.Paint(ui.Green, repairedWords(r.Repaired)+"; the replica now matches"))
 	case r.Equal():
 		t.Line("%s", t.Paint(ui.Green, "equal"))
 	case len(r.Differences) == 0:
 		t.Line("%s", t.Paint(ui.Yellow, "not everything could be read; no differences found"))
+	case drift == 0 && held == len(r.Differences) && r.Hold != nil:
+		t.Line("%s, none of them made on the replica: %s", t.Paint(ui.Red, ui.Plural(held, "difference")), r.Hold.Summary())
+		t.Line("Try: %s", r.Hold.Hint(r.Pair))
 	case drift == 0:
 		t.Line("%s, none of them made on the replica. Try: chef-sync-ctl run --once %s", t.Paint(ui.Red, ui.Plural(len(r.Differences),
 			"difference")), r.Pair)

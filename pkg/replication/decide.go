@@ -204,5 +204,5 @@ func (d decidedObject) toDifference() *Difference {
 	case d.Replica == Missing:
 		letter = "A"
 	}
-	return &Difference{Ref: d.Ref, Letter: letter, Cause: d.Cause, Note: d.reportNote(d.entry)}
+	return &Difference{Ref: d.Ref, Letter: letter, Cause: d.Cause, Note: d.reportNote(d.entry), Held: d.Action == ActionDelete && d.entry.isHeld()}
 }

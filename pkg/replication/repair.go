@@ -271,8 +271,13 @@ func (v *verification) recordOutcome(ctx context.Context, p *pass, err error) (R
 		if !v.report.Equal() {
 			v.report.Outcome = OutcomeDiffers
 		}
-		if p.rec.updateHold(); v.options.Repair && slices.ContainsFunc(v.report.Drift(), func(d Difference) bool { return p.ledger.isHeld(d.Ref) }) {
-			v.report.Outcome, v.report.Hold = OutcomeHeld, p.rec.progress.Hold
+		p.rec.updateHold()
+		drift := slices.ContainsFunc(v.report.Drift(), func(d Difference) bool { return p.ledger.isHeld(d.Ref) })
+		if v.options.Repair && drift {
+			v.report.Outcome = OutcomeHeld
+		}
+		if drift || v.report.CountHeld() > 0 {
+			v.report.Hold = p.rec.progress.Hold
 		}
 	}
 	v.sortLists()

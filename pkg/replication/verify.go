@@ -59,7 +59,7 @@ type Report struct {
 	// gone from the primary. With the rule "all" they are differences.
 	Extras     []object.Ref `json:"extras,omitempty"`
 	Unreadable []Unsynced   `json:"unreadable,omitempty"`
-	Hold       *Hold        `json:"hold,omitempty"` // the brake that stopped a repair
+	Hold       *Hold        `json:"hold,omitempty"` // the deletions among the differences that wait for approval
 	// Files counts the contents of cookbook files that were downloaded and checked.
 	Files int `json:"files,omitempty"`
 	// Earlier is what the earlier parts of a scheduled verification found, which the
@@ -95,11 +95,22 @@ type Difference struct {
 	Letter string     `json:"letter"`
 	Cause  Cause      `json:"cause,omitempty"`
 	Note   string     `json:"note,omitempty"`
+	Held   bool       `json:"held,omitempty"` // the deletion that would remove it waits for approval
 	// Versions are all cookbook versions and artifacts that need a damaged file; Ref is
 	// the first of them.
 	Versions []object.Ref `json:"versions,omitempty"`
 
 	uncertain bool // it may be drift
+}
+
+// CountHeld returns how many differences are deletions that wait for approval.
+func (r Report) CountHeld() (n int) {
+	for _, d := range r.Differences {
+		if d.Held {
+			n++
+		}
+	}
+	return n
 }
 
 // Drifted reports whether others than replication made the difference.
