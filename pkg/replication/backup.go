@@ -122,6 +122,10 @@ func (b *backupWriter) keepAll(list []replacement) ([]Backup, error) {
 		}
 	}
 	inBulk := b.Target.GetBulk(b.guard.hard, refs, BulkOptions{BodyBytes: bulkBytes})
+	absent := b.findAbsent(slices.DeleteFunc(refs, func(r object.Ref) bool { return inBulk[r].Body != nil }))
+	for i, r := range list {
+		list[i].missing = r.missing || absent[r.ref]
+	}
 	kept := make([]Backup, len(list))
 	err := b.guard.forEach(len(list), b.Pair.maxWorkers(), nil, func(ctx context.Context, i int) (err error) {
 		kept[i], err = b.keepObject(ctx, list[i], inBulk[list[i].ref])
@@ -141,6 +145,35 @@ func (b *backupWriter) keepAll(list []replacement) ([]Backup, error) {
 	}
 	b.rec.addBackups(kept)
 	return kept, nil
+}
+
+// manyUnread is the number of objects of one listing from which it takes fewer requests to
+// list them first than to read those that aren't there.
+const manyUnread = 10
+
+// findAbsent returns those of the objects that the replica doesn't have, where one listing
+// tells that of many.
+func (b *backupWriter) findAbsent(refs []object.Ref) map[object.Ref]bool {
+	byScope, absent := map[object.Scope][]object.Ref{}, map[object.Ref]bool{}
+	for _, r := range refs {
+		byScope[r.ListScope()] = append(byScope[r.ListScope()], r)
+	}
+	for scope, unread := range byScope {
+		if len(unread) < manyUnread {
+			continue
+		}
+		listed, err := b.Target.List(b.guard.hard, scope)
+		if err != nil && !fault.IsAbsent(err) {
+			continue // they are read
+		}
+		for _, r := range unread {
+			absent[r] = true
+		}
+		for _, r := range listed {
+			delete(absent, r)
+		}
+	}
+	return absent
 }
 
 // keepDeleted keeps what is about to be deleted, with all items that go with a bag.

@@ -55,6 +55,25 @@ func wantOrg(t rapid.TB, o *replicationtest.Org, was map[string]string) {
 	}
 }
 
+// TestNewObjectsAreNotReadOneByOne: one listing tells that the replica has none of them, so
+// that an undo deletes them.
+func TestNewObjectsAreNotReadOneByOne(t *testing.T) {
+	w := newWorld(t)
+	w.fill()
+	w.pass()
+	was := w.replica.Snapshot()
+	for i := range 30 {
+		w.primary.Set(fmt.Sprintf("/data/users/new%02d", i), "new")
+	}
+	n := w.countRequests()
+	run := w.pass()
+	if run.Mode != replication.ModeChanges || run.Counts.Created != 30 || n["replica get"] > 2 || n["replica list"] > 2 {
+		t.Errorf("%s: %+v with %v; want 30 items created without a read of each", run.Mode, run.Counts, n)
+	}
+	w.mustUndo(run.ID)
+	w.wantReplica(was)
+}
+
 // TestUndoOfAnObjectThatKilledPasses: the record of the crashes, which the undo takes up, is
 // no failure of the undo.
 func TestUndoOfAnObjectThatKilledPasses(t *testing.T) {
