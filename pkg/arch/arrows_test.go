@@ -36,6 +36,7 @@ func arrows() map[string][]string {
 		chef        = "pkg/chef"
 		changeLog   = "pkg/feed/changelog"
 		health      = "pkg/health"
+		fileOwner   = "pkg/fileowner"
 		status      = "pkg/status"
 		notify      = "pkg/notify"
 		store       = "pkg/store"
@@ -55,14 +56,15 @@ func arrows() map[string][]string {
 		fault:       {object},
 		replication: {object, fault, sync},
 		health:      {},
+		fileOwner:   {"golang.org/x/sys"},
 		chef:        {canonical, object, fault},
 
 		// Adapters. None imports another.
 		"pkg/config":   {object, fault, replication, "github.com/pelletier/go-toml/v2"},
 		"pkg/endpoint": {chef, canonical, object, fault, replication},
 		"pkg/feed":     {chef, object, fault, replication},
-		"pkg/prepare":  {chef, object, fault},
-		"pkg/stage":    {fault, replication, content},
+		"pkg/prepare":  {chef, object, fault, fileOwner},
+		"pkg/stage":    {fault, fileOwner, replication, content},
 		content:        {fault, replication},
 		// What all that is recorded makes of a pair.
 		status: {object, fault, replication, changeLog, health},
@@ -72,7 +74,7 @@ func arrows() map[string][]string {
 
 		// What is kept: the records, and the two stores of items that they are in.
 		store:              {object, fault, replication, changeLog, health, notify},
-		"pkg/store/sqlite": {object, fault, replication, changeLog, store, "modernc.org/sqlite"},
+		"pkg/store/sqlite": {object, fault, fileOwner, replication, changeLog, store, "modernc.org/sqlite"},
 		"pkg/store/dynamo": {fault, store, awserr, aws, smithy},
 		// What the previous version kept in a table.
 		"pkg/store/dynamo/previous": {object, fault, replication, changeLog, store, aws},
