@@ -17,6 +17,7 @@ import (
 	"chefsync/cli/internal/setup"
 	"chefsync/cli/internal/ui"
 	"chefsync/pkg/config"
+	"chefsync/pkg/fileowner"
 )
 
 // initFlags are the flags of init.
@@ -107,7 +108,7 @@ func checkNew(path string) error {
 
 // writeNew writes a file that doesn't exist yet.
 func writeNew(path, text string) error {
-	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
+	f, err := fileowner.Create(path, 0o644)
 	switch {
 	case errors.Is(err, fs.ErrExist):
 		return checkNew(path)

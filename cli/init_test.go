@@ -13,6 +13,7 @@ import (
 
 	"chefsync/cli/internal/cmdline"
 	"chefsync/pkg/config"
+	"chefsync/pkg/fileowner"
 )
 
 // initSession is a folder without a configuration, and a terminal.
@@ -132,5 +133,23 @@ func TestInitWritesNothingWithoutAllAnswers(t *testing.T) {
 	cancel()
 	if code := s.run(ctx, in, true); code != 130 || s.written() != "" || !strings.Contains(s.stderr.String(), "nothing was written") {
 		t.Errorf("exit code %d, stderr %s", code, s.stderr.String())
+	}
+}
+
+// TestInitAsRoot: the configuration belongs to the owner of its folder, such as the user of
+// the service.
+func TestInitAsRoot(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("SKIPPED: needs root")
+	}
+	s := newInitSession(t)
+	if err := os.Chown(filepath.Dir(s.config), 54321, 54321); err != nil {
+		t.Fatal(err)
+	}
+	if code := s.run(t.Context(), strings.NewReader(""), false, "--sample"); code != 0 {
+		t.Fatalf("exit code %d, stderr %s", code, s.stderr.String())
+	}
+	if owner := fileowner.OtherUser(s.config); owner != "user 54321" {
+		t.Errorf("the configuration belongs to %q, want user 54321", owner)
 	}
 }

@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 
 	"chefsync/pkg/chef"
+	"chefsync/pkg/fileowner"
 )
 
 // KeyStore stores the actor's private key.
@@ -57,10 +58,10 @@ func (f FileKey) Create() (*rsa.PrivateKey, error) {
 		return nil, err
 	}
 	dir := filepath.Dir(f.Path)
-	if err := os.MkdirAll(dir, 0o700); err != nil {
+	if err := fileowner.MkdirAll(dir, 0o700); err != nil {
 		return nil, err
 	}
-	tmp, err := os.CreateTemp(dir, ".chef-sync-key-*") // 0600 from the start
+	tmp, err := fileowner.CreateTemp(dir, ".chef-sync-key-") // 0600 from the start
 	if err != nil {
 		return nil, err
 	}

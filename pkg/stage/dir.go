@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"chefsync/pkg/fault"
+	"chefsync/pkg/fileowner"
 	"chefsync/pkg/replication"
 	"chefsync/pkg/stage/content"
 )
@@ -38,7 +39,7 @@ const lastUsePrecision = time.Minute
 type Dir struct {
 	path       string
 	now        func() time.Time
-	createFile func(dir, pattern string) (tempFile, error)
+	createFile func(dir, prefix string) (tempFile, error)
 	limit      int64 // 0: none
 	usage      usage
 }
@@ -66,11 +67,11 @@ type Options struct {
 // [fault.Local].
 func OpenDir(path string, o Options) (*Dir, error) {
 	d := &Dir{path: path, now: o.Now, limit: o.Limit}
-	d.createFile = func(dir, pattern string) (tempFile, error) { return os.CreateTemp(dir, pattern) }
+	d.createFile = func(dir, prefix string) (tempFile, error) { return fileowner.CreateTemp(dir, prefix) }
 	if d.now == nil {
 		d.now = time.Now
 	}
-	if err := os.MkdirAll(path, 0o700); err != nil {
+	if err := fileowner.MkdirAll(path, 0o700); err != nil {
 		return nil, localError("open stage", err)
 	}
 	if d.limit < 0 {
@@ -127,11 +128,11 @@ func (d *Dir) Put(ctx context.Context, key replication.StageKey, r io.Reader, si
 // createTemp creates the folders of a key and a temporary file.
 func (d *Dir) createTemp(space, file string, key replication.StageKey) (tempFile, error) {
 	for _, folder := range []string{filepath.Join(space, incoming), filepath.Dir(file)} {
-		if err := os.MkdirAll(folder, 0o700); err != nil {
+		if err := fileowner.MkdirAll(folder, 0o700); err != nil {
 			return nil, localError("stage "+key.Checksum, err)
 		}
 	}
-	f, err := d.createFile(filepath.Join(space, incoming), key.Checksum+".*")
+	f, err := d.createFile(filepath.Join(space, incoming), key.Checksum+".")
 	if err != nil {
 		return nil, localError("stage "+key.Checksum, err)
 	}

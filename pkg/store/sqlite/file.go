@@ -14,6 +14,7 @@ import (
 	_ "modernc.org/sqlite" // the driver "sqlite"
 	sqlite3 "modernc.org/sqlite/lib"
 
+	"chefsync/pkg/fileowner"
 	"chefsync/pkg/replication"
 )
 
@@ -72,7 +73,7 @@ func (f Format) OpenFile(ctx context.Context, path string) (*sql.DB, error) {
 // even opened: closing it would drop the locks that SQLite holds on it for this
 // process (POSIX locks belong to the process, not to the descriptor).
 func createFile(path string) error {
-	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+	if err := fileowner.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 		return err
 	}
 	info, err := os.Stat(path)
@@ -84,7 +85,7 @@ func createFile(path string) error {
 	case !errors.Is(err, fs.ErrNotExist):
 		return err
 	}
-	file, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
+	file, err := fileowner.Create(path, 0o600)
 	if errors.Is(err, fs.ErrExist) {
 		return nil // another process was faster
 	}
