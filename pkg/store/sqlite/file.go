@@ -63,7 +63,7 @@ func (f Format) OpenFile(ctx context.Context, path string) (*sql.DB, error) {
 		return nil, f.Explain(ctx, op, err)
 	}
 	if err := f.prepareFile(ctx, db); err != nil {
-		return nil, errors.Join(f.Explain(ctx, op, err), db.Close())
+		return nil, errors.Join(f.explainOpen(ctx, op, path, err), db.Close())
 	}
 	return db, nil
 }
