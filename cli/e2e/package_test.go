@@ -69,8 +69,9 @@ func (m *machine) must(user string, args ...string) string {
 	return string(out)
 }
 
-// install installs the package of a release, "before" or "after".
-func (m *machine) install(release, packager string, args ...string) {
+// copyPackage copies the package of a release, "before" or "after", to the machine, and
+// returns its path there.
+func (m *machine) copyPackage(release, packager string) string {
 	m.t.Helper()
 	found, err := filepath.Glob(filepath.Join(m.packages, release, "*."+packager))
 	if err != nil || len(found) != 1 {
@@ -82,7 +83,13 @@ func (m *machine) install(release, packager string, args ...string) {
 	}
 	inside := "/root/chef-sync." + packager
 	m.write(inside, content, 0o600)
-	m.must("root", append(args, inside)...)
+	return inside
+}
+
+// install installs the package of a release.
+func (m *machine) install(release, packager string, args ...string) {
+	m.t.Helper()
+	m.must("root", append(args, m.copyPackage(release, packager))...)
 }
 
 func (m *machine) path(name string) string { return filepath.Join(m.root, name) }
@@ -184,10 +191,15 @@ func putRole(t *testing.T, primary *server, text string) {
 // configure writes a configuration for two servers, as an operator would.
 func (m *machine) configure(primary, replica *server) {
 	m.t.Helper()
+	m.writeConfig(primary, replica)
+	m.must("root", "chown", "-R", "chef-sync:chef-sync", "/etc/chef-sync")
+}
+
+func (m *machine) writeConfig(primary, replica *server) {
+	m.t.Helper()
 	for name, content := range configFor(primary, replica) {
 		m.write("/etc/chef-sync/"+name, content, 0o600)
 	}
-	m.must("root", "chown", "-R", "chef-sync:chef-sync", "/etc/chef-sync")
 }
 
 // configFor returns a configuration and its keys by the names of their files.
@@ -227,14 +239,21 @@ func (m *machine) created() int {
 	return sum
 }
 
+// filledServers starts two servers, and fills the first.
+func filledServers(t *testing.T) (primary, replica *server) {
+	t.Helper()
+	primary, replica = goiardi(t, "goiardi-1"), goiardi(t, "goiardi-2")
+	seed := newRig(t, inMemory(t, "primary", cheftest.Options{UpdatedSince: true}), primary)
+	cheftest.Fill(seed.primary.org)
+	seed.mustPass()
+	return primary, replica
+}
+
 // TestDebianPackage installs the package of one release, replicates between two servers,
 // upgrades to another release and goes on, then removes and purges it.
 func TestDebianPackage(t *testing.T) {
 	m := installMachine(t)
-	primary, replica := goiardi(t, "goiardi-1"), goiardi(t, "goiardi-2")
-	seed := newRig(t, inMemory(t, "primary", cheftest.Options{UpdatedSince: true}), primary)
-	cheftest.Fill(seed.primary.org)
-	seed.mustPass()
+	primary, replica := filledServers(t)
 	// Slim images leave documents and manuals out.
 	dpkg := []string{"dpkg", "--path-include=/usr/share/man/*", "--path-include=/usr/share/doc/*", "--install"}
 
@@ -325,8 +344,9 @@ func TestRPM(t *testing.T) {
 	if v := m.must("root", "chef-sync-ctl", "version"); !strings.HasPrefix(v, "chef-sync-ctl v0.0.2 (commit ") {
 		t.Errorf("version %q", v)
 	}
-	if got := m.must("root", "stat", "--format=%U:%G %a", "/var/lib/chef-sync"); got != "chef-sync:chef-sync 750\n" {
-		t.Errorf("the folder of the state is %s", got)
+	got := m.must("root", "stat", "--format=%U:%G %a", "/var/lib/chef-sync", "/var/lib/chef-sync/state.db")
+	if got != "chef-sync:chef-sync 750\nchef-sync:chef-sync 600\n" {
+		t.Errorf("the folder of the state and the state, which root created, are %s", got)
 	}
 	m.must("root", "rpm", "--erase", "chef-sync")
 	m.wantFiles(false, "/usr/bin/chef-sync-ctl", "/usr/lib/systemd/system/chef-sync.service")
@@ -338,10 +358,7 @@ func TestRPM(t *testing.T) {
 func TestReleasedImage(t *testing.T) {
 	m := installMachine(t)
 	root, config := unpackImage(t, filepath.Join(m.packages, "after", "*.oci.tar"))
-	primary, replica := goiardi(t, "goiardi-1"), goiardi(t, "goiardi-2")
-	seed := newRig(t, inMemory(t, "primary", cheftest.Options{UpdatedSince: true}), primary)
-	cheftest.Fill(seed.primary.org)
-	seed.mustPass()
+	primary, replica := filledServers(t)
 	for name, content := range configFor(primary, replica) {
 		path := filepath.Join(root, "etc", "chef-sync", name)
 		if err := os.WriteFile(path, content, 0o644); err != nil {
