@@ -142,6 +142,28 @@ func TestEachKindBecomesARow(t *testing.T) {
 	}
 }
 
+// TestARenamedEnvironmentHasTwoRows: the message has the old name, the object the new one.
+func TestARenamedEnvironmentHasTwoRows(t *testing.T) {
+	for data, want := range map[string][]string{
+		`{"name":"new"}`:   {"update /environments/old", "update /environments/new"},
+		`{"name":"old"}`:   {"update /environments/old"},
+		`{"name":"../x"}`:  {"update /environments/old"},
+		`{"name":{"a":1}}`: {"update /environments/old"},
+		`["name"]`:         {"update /environments/old"},
+		`null`:             {"update /environments/old"},
+	} {
+		w := newTestReceiver(t)
+		body := `{"message_type":"action","organization_name":"acme","task":"update","entity_type":"environment",` +
+			`"entity_name":"old","data":` + data + `}`
+		if a := w.post(token, strings.NewReader(body)); a.Code != http.StatusNoContent {
+			t.Errorf("%s: status %d", data, a.Code)
+		}
+		if got := w.rows("acme"); !slices.Equal(got, want) {
+			t.Errorf("%s: rows %q, want %q", data, got, want)
+		}
+	}
+}
+
 func TestIrrelevantMessagesAreIgnored(t *testing.T) {
 	for _, body := range []string{
 		actionMessage("acme", "create", "node", "n", "", ""),

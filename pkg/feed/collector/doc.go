@@ -3,6 +3,7 @@
 // the change log of the organization, so that they reach the replicas within seconds.
 //
 // Only the names in a message are read: of the organization and the object. The
-// object's content, data bag values included, is skipped by the decoder. Messages are
-// hints and may get lost; the scanner finds what they missed.
+// object's content, data bag values included, is skipped by the decoder, except for the
+// name of an environment, which may have been renamed. Messages are hints and may get
+// lost; the scanner finds what they missed.
 package collector

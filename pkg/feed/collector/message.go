@@ -20,13 +20,32 @@ type Message struct {
 	Name         string `json:"entity_name"`
 	Parent       string `json:"parent_type"`
 	ParentName   string `json:"parent_name"`
+
+	Object objectName `json:"data"` // of an environment only
+}
+
+const environmentEntity = "environment"
+
+// objectName is the name in the object of a message, or "".
+type objectName string
+
+// UnmarshalJSON implements json.Unmarshaler. No object is wrong: most have their name
+// elsewhere.
+func (n *objectName) UnmarshalJSON(object []byte) error {
+	var named struct {
+		Name string `json:"name"`
+	}
+	if json.Unmarshal(object, &named) == nil {
+		*n = objectName(named.Name)
+	}
+	return nil
 }
 
 // errMessage is returned for a body that isn't a message.
 var errMessage = errors.New("not a data collector message")
 
 // ReadMessage reads one message and nothing after it but white space. Other fields than
-// those of Message are skipped.
+// those of Message are skipped, and so is the object, except for an environment's name.
 func ReadMessage(r io.Reader) (m Message, err error) {
 	d := json.NewDecoder(r)
 	if err := d.Decode(&m); err != nil {
@@ -34,6 +53,9 @@ func ReadMessage(r io.Reader) (m Message, err error) {
 	}
 	if _, err := d.Token(); !errors.Is(err, io.EOF) {
 		return Message{}, messageError(err)
+	}
+	if m.Entity != environmentEntity {
+		m.Object = ""
 	}
 	return m, nil
 }
@@ -68,6 +90,10 @@ func (m Message) Changes() []changelog.Change {
 		action = changelog.Update
 	}
 	changes := []changelog.Change{{Action: action, Path: ref.Path()}}
+	if name := string(m.Object); ref.Kind == object.Environment && action == changelog.Update && name != ref.Name && chef.ValidName(name) {
+		// A renamed environment, under its old name (docs/chef-server-api.md §14).
+		changes = append(changes, changelog.Change{Action: changelog.Update, Path: object.Ref{Kind: object.Environment, Name: name}.Path()})
+	}
 	if bound := ref.Kind.Binds(); bound != "" && ref.Sub != "" && action != changelog.Delete {
 		// The revision may have been created by the same request (docs/chef-server-api.md
 		// §5.1), and has no message of its own.
