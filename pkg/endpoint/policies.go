@@ -176,7 +176,11 @@ func (t *Target) removePolicy(ctx context.Context, ref object.Ref) error {
 	}
 	var members map[string]json.RawMessage
 	var held map[string]json.RawMessage
-	if json.Unmarshal(a.Body, &members) != nil || json.Unmarshal(members[ref.Kind.Infix()], &held) != nil || held == nil || len(held) > 0 {
+	if json.Unmarshal(a.Body, &members) != nil || members == nil {
+		return nil
+	}
+	// A policy without revisions is {}, without the member (docs/chef-server-api.md §5.1).
+	if len(members) > 0 && (json.Unmarshal(members[ref.Kind.Infix()], &held) != nil || held == nil || len(held) > 0) {
 		return nil
 	}
 	return t.deleteObject(ctx, holder)

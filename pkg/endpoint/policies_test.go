@@ -2,9 +2,11 @@ package endpoint
 
 import (
 	"context"
+	"net/http"
 	"strings"
 	"testing"
 
+	"chefsync/pkg/chef"
 	"chefsync/pkg/chef/cheftest"
 	"chefsync/pkg/fault"
 	"chefsync/pkg/object"
@@ -139,6 +141,11 @@ func TestDeletingPolicyfilesDeletesEmptyParents(t *testing.T) {
 		}
 	}
 	w.wantSameServers()
+	for _, path := range []string{"/policies/app", "/policies/db", "/policy_groups/test", "/policy_groups/prod"} {
+		if _, err := w.target.org.Do(t.Context(), http.MethodGet, path, nil); chef.KindOf(err) != chef.KindAbsent {
+			t.Errorf("%s is still there: %v", path, err)
+		}
+	}
 }
 
 // TestBoundRevisionIsNotDeleted: the server would silently delete the binding.

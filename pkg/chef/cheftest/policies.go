@@ -59,7 +59,9 @@ func (s *Server) listPolicies(q *request) *answer {
 	}
 	out := obj()
 	for _, n := range sortedKeys(q.org.policies) {
-		out.set(n, obj("uri", q.urlOf("policies", n), "revisions", q.revisionList(n)))
+		if len(q.org.policies[n]) > 0 {
+			out.set(n, obj("uri", q.urlOf("policies", n), "revisions", q.revisionList(n)))
+		}
 	}
 	return ok(out)
 }
@@ -77,7 +79,16 @@ func (s *Server) getPolicy(q *request) *answer {
 	if a := q.checkPolicy("read"); a != nil {
 		return a
 	}
-	return ok(obj("revisions", q.revisionList(q.arg("policy"))))
+	return ok(q.describePolicy(q.arg("policy")))
+}
+
+// describePolicy returns the answer about a policy, which is empty without revisions
+// (docs/chef-server-api.md §5.1).
+func (q *request) describePolicy(name string) *object {
+	if len(q.org.policies[name]) == 0 {
+		return obj()
+	}
+	return obj("revisions", q.revisionList(name))
 }
 
 func (s *Server) deletePolicy(q *request) *answer {
@@ -85,7 +96,7 @@ func (s *Server) deletePolicy(q *request) *answer {
 		return a
 	}
 	name := q.arg("policy")
-	body := ok(obj("revisions", q.revisionList(name)))
+	body := ok(q.describePolicy(name))
 	delete(q.org.policies, name)
 	q.org.dropACL("policies/" + name)
 	for _, bound := range q.org.policyGroups {
