@@ -218,19 +218,20 @@ func shortCause(err error) string {
 	}
 }
 
-// skewText says how far the server's clock is from ours.
+// skewText says how far the server's clock is from ours, by its Date header. That may come
+// from a proxy with a clock that is right.
 func skewText(h http.Header, now time.Time) string {
 	date, err := http.ParseTime(h.Get("Date"))
 	if err != nil {
 		return ""
 	}
 	switch d := date.Sub(now).Round(time.Second); {
-	case d > 0:
+	case d >= AuthSkew:
 		return fmt.Sprintf(" (the server's clock is %v ahead of this machine's)", d)
-	case d < 0:
+	case d <= -AuthSkew:
 		return fmt.Sprintf(" (the server's clock is %v behind this machine's)", -d)
 	}
-	return " (this machine's clock agrees with the server's Date header)"
+	return " (this machine's clock agrees with the Date header, which may come from a proxy in front of the server)"
 }
 
 // retryAfter reads Retry-After in seconds or as a date.

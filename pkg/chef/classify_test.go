@@ -144,7 +144,7 @@ func TestAnswersAreClassified(t *testing.T) {
 func TestClockSkewSaysHowFarTheClocksAreApart(t *testing.T) {
 	now := time.Date(2026, 1, 1, 12, 0, 0, 0, time.UTC)
 	for offset, want := range map[time.Duration]string{
-		16*time.Minute + 40*time.Second: "16m40s ahead", -2 * time.Hour: "2h0m0s behind", 0: "agrees",
+		16*time.Minute + 40*time.Second: "16m40s ahead", -2 * time.Hour: "2h0m0s behind", 0: "agrees", -time.Second: "agrees",
 	} {
 		a := erchefAnswer(401, `{"error":["Synchronize the clock on your host."]}`).withHeader("Date", now.Add(offset).Format(http.TimeFormat))
 		_, err := newTestClient(t, answerInOrder(a), func(c *Config) { c.Now = func() time.Time { return now } }).
