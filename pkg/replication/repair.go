@@ -272,11 +272,11 @@ func (v *verification) recordOutcome(ctx context.Context, p *pass, err error) (R
 			v.report.Outcome = OutcomeDiffers
 		}
 		p.rec.updateHold()
-		drift := slices.ContainsFunc(v.report.Drift(), func(d Difference) bool { return p.ledger.isHeld(d.Ref) })
-		if v.options.Repair && drift {
+		heldDrift := slices.ContainsFunc(v.report.Drift(), func(d Difference) bool { return p.ledger.isHeld(d.Ref) })
+		if v.options.Repair && heldDrift {
 			v.report.Outcome = OutcomeHeld
 		}
-		if drift || v.report.CountHeld() > 0 {
+		if heldDrift || v.report.CountHeld() > 0 {
 			v.report.Hold = p.rec.progress.Hold
 		}
 	}

@@ -29,8 +29,8 @@ const environmentEntity = "environment"
 // objectName is the name in the object of a message, or "".
 type objectName string
 
-// UnmarshalJSON implements json.Unmarshaler. No object is wrong: most have their name
-// elsewhere.
+// UnmarshalJSON implements json.Unmarshaler. An object without a name isn't an error: most
+// have their name elsewhere.
 func (n *objectName) UnmarshalJSON(object []byte) error {
 	var named struct {
 		Name string `json:"name"`
