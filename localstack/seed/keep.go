@@ -7,11 +7,11 @@ import (
 	"io"
 	"os"
 
-	"github.com/aws/aws-sdk-go-v2/config"
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager/types"
 
 	"chefsync/pkg/chef"
+	"chefsync/pkg/cloud/awsclient"
 )
 
 // storeKey stores a key file as a secret. It replaces an existing secret, because a Chef
@@ -25,7 +25,7 @@ func storeKey(ctx context.Context, out io.Writer, name, file string) error {
 	if _, err := chef.ParseKey(text); err != nil {
 		return fmt.Errorf("key file %s: %w", file, err)
 	}
-	c, err := config.LoadDefaultConfig(ctx)
+	c, err := awsclient.LoadConfig(ctx)
 	if err != nil {
 		return fmt.Errorf("read AWS's settings: %w", err)
 	}

@@ -86,11 +86,12 @@ func arrows() map[string][]string {
 		"pkg/feed/serve":     {chef, changeLog, sync},
 
 		// The same on AWS.
-		"pkg/stage/s3stage":  {fault, replication, content, awserr, aws, smithy},
-		cloud:                {fault, replication},
-		"pkg/store/transfer": {object, fault, replication},
-		"pkg/cloud/awserr":   {fault, smithy},
-		"pkg/secret":         {fault, awserr, aws},
+		"pkg/stage/s3stage":   {fault, replication, content, awserr, aws, smithy},
+		cloud:                 {fault, replication},
+		"pkg/store/transfer":  {object, fault, replication},
+		"pkg/cloud/awserr":    {fault, smithy},
+		"pkg/cloud/awsclient": {aws},
+		"pkg/secret":          {fault, awserr, aws},
 
 		// The one wiring that all main programs share.
 		assembly: {sync, object, fault, replication, chef, changeLog, health, "pkg/config", "pkg/endpoint", "pkg/feed", "pkg/feed/scan", "pkg/feed/collector", "pkg/feed/serve"},
@@ -109,8 +110,8 @@ func arrows() map[string][]string {
 		"pkg/store/storetest": {object, fault, replication, changeLog, changeLog + "/changelogtest", health, health + "/healthtest",
 			notify, notify + "/notifytest", store, "pkg/store/kvtest", rapid, cmp},
 		"pkg/store/kvtest":      {object, replication, changeLog, health, store, cmp},
-		"pkg/cloud/cloudtest":   {cloud, "pkg/cloud/dynamotest", aws, "github.com/johannesboyne/gofakes3"},
-		"pkg/cloud/dynamotest":  {aws, "github.com/truora/minidyn"},
+		"pkg/cloud/cloudtest":   {cloud, "pkg/cloud/awsclient", "pkg/cloud/dynamotest", aws, "github.com/johannesboyne/gofakes3"},
+		"pkg/cloud/dynamotest":  {"pkg/cloud/awsclient", aws, "github.com/truora/minidyn"},
 		"pkg/cloud/runtimetest": {"github.com/aws/aws-lambda-go"},
 	}
 }

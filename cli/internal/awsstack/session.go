@@ -18,6 +18,7 @@ import (
 
 	"chefsync/cli/internal/exit"
 	"chefsync/cli/internal/stack"
+	"chefsync/pkg/cloud/awsclient"
 	"chefsync/pkg/config"
 	"chefsync/pkg/fault"
 	"chefsync/pkg/secret"
@@ -51,7 +52,7 @@ func (s *Session) Config(ctx context.Context) (aws.Config, error) {
 	if s.access.Profile != "" {
 		options = append(options, awsconfig.WithSharedConfigProfile(s.access.Profile))
 	}
-	c, err := awsconfig.LoadDefaultConfig(ctx, options...)
+	c, err := awsclient.LoadConfig(ctx, options...)
 	var unknown awsconfig.SharedConfigProfileNotExistError
 	switch {
 	case errors.As(err, &unknown):

@@ -16,12 +16,12 @@ import (
 
 	"github.com/aws/aws-lambda-go/lambda"
 	"github.com/aws/aws-sdk-go-v2/aws"
-	awsconfig "github.com/aws/aws-sdk-go-v2/config"
 
 	"chefsync/functions/internal/metrics"
 	"chefsync/pkg/assembly"
 	"chefsync/pkg/assembly/onaws"
 	"chefsync/pkg/cloud"
+	"chefsync/pkg/cloud/awsclient"
 )
 
 // How long a warm environment uses what it has read.
@@ -56,7 +56,7 @@ func Load(ctx context.Context, env func(string) (string, bool), out io.Writer) (
 	if err != nil {
 		return nil, err
 	}
-	cfg, err := awsconfig.LoadDefaultConfig(ctx)
+	cfg, err := awsclient.LoadConfig(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("load the configuration of AWS: %w", err)
 	}

@@ -8,6 +8,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/credentials"
 
 	"chefsync/pkg/cloud"
+	"chefsync/pkg/cloud/awsclient"
 )
 
 // The region and account of an emulator.
@@ -28,7 +29,7 @@ func Environment(endpoint string) map[string]string {
 
 // Config returns the configuration of the SDK for an emulator.
 func Config(ctx context.Context, endpoint string) (aws.Config, error) {
-	return config.LoadDefaultConfig(ctx, config.WithRegion(Region), config.WithBaseEndpoint(endpoint),
+	return awsclient.LoadConfig(ctx, config.WithRegion(Region), config.WithBaseEndpoint(endpoint),
 		config.WithResponseChecksumValidation(aws.ResponseChecksumValidationWhenRequired),
 		config.WithCredentialsProvider(credentials.NewStaticCredentialsProvider("test", "test", "")))
 }

@@ -16,11 +16,13 @@ import (
 	"sync"
 	"testing"
 
-	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/config"
 	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 	"github.com/truora/minidyn/server"
+
+	"chefsync/pkg/cloud/awsclient"
 )
 
 // Handler returns a fake of DynamoDB without tables.
@@ -80,10 +82,12 @@ func Start(t testing.TB) *dynamodb.Client {
 	t.Helper()
 	srv := httptest.NewServer(Handler())
 	t.Cleanup(srv.Close)
-	return dynamodb.New(dynamodb.Options{
-		Region: "us-east-1", BaseEndpoint: aws.String(srv.URL),
-		Credentials: credentials.NewStaticCredentialsProvider("test", "test", ""),
-	})
+	cfg, err := awsclient.LoadConfig(t.Context(), config.WithRegion("us-east-1"), config.WithBaseEndpoint(srv.URL),
+		config.WithCredentialsProvider(credentials.NewStaticCredentialsProvider("test", "test", "")))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return dynamodb.NewFromConfig(cfg)
 }
 
 // Table returns the definition of a table with two keys of type string, billed on demand.

@@ -17,6 +17,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/lambda"
 	"github.com/aws/aws-sdk-go-v2/service/lambda/types"
 
+	"chefsync/pkg/cloud/awsclient"
 	"chefsync/pkg/cloud/runtimetest"
 )
 
@@ -24,7 +25,7 @@ import (
 func newClient(t *testing.T) (*lambda.Client, *runtimetest.Service, *runtimetest.Function) {
 	t.Helper()
 	service := runtimetest.NewService(t)
-	cfg, err := config.LoadDefaultConfig(t.Context(), config.WithRegion("us-east-1"), config.WithBaseEndpoint(service.URL),
+	cfg, err := awsclient.LoadConfig(t.Context(), config.WithRegion("us-east-1"), config.WithBaseEndpoint(service.URL),
 		config.WithCredentialsProvider(credentials.NewStaticCredentialsProvider("test", "test", "")))
 	if err != nil {
 		t.Fatal(err)

@@ -23,6 +23,7 @@ import (
 	"github.com/johannesboyne/gofakes3"
 	"github.com/johannesboyne/gofakes3/backend/s3mem"
 
+	"chefsync/pkg/cloud/awsclient"
 	"chefsync/pkg/replication"
 	"chefsync/pkg/stage/s3stage"
 )
@@ -82,7 +83,7 @@ func newClient(t *testing.T, endpoint string, options ...func(*s3.Options)) *s3.
 	if os.Getenv("AWS_ACCESS_KEY_ID") == "" {
 		load = append(load, config.WithCredentialsProvider(credentials.NewStaticCredentialsProvider("test", "test", "")))
 	}
-	cfg, err := config.LoadDefaultConfig(t.Context(), load...)
+	cfg, err := awsclient.LoadConfig(t.Context(), load...)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -10,6 +10,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 
+	"chefsync/pkg/cloud/awsclient"
 	"chefsync/pkg/store"
 	"chefsync/pkg/store/dynamo"
 	"chefsync/pkg/store/storetest"
@@ -35,7 +36,7 @@ func newEndpointClient(t *testing.T) (*dynamodb.Client, dynamo.API) {
 	if url == "" {
 		t.Skipf("SKIPPED: %s isn't set", endpointName)
 	}
-	cfg, err := config.LoadDefaultConfig(t.Context(), config.WithRegion("us-east-1"),
+	cfg, err := awsclient.LoadConfig(t.Context(), config.WithRegion("us-east-1"),
 		config.WithCredentialsProvider(credentials.NewStaticCredentialsProvider("test", "test", "")))
 	if err != nil {
 		t.Fatal(err)
