@@ -51,7 +51,10 @@ func (c *comparison) compareAll() error {
 	if err := c.compareWindows(v); err != nil {
 		return err
 	}
-	if err := c.confirmAndRemove(append(deletes, c.staleFailures(gone)...), v); err != nil {
+	if err := c.dropStaleFailures(gone, v); err != nil {
+		return err
+	}
+	if err := c.confirmAndRemove(deletes, v); err != nil {
 		return err
 	}
 	c.countRepairs(c.stillGone(extras))
@@ -232,6 +235,18 @@ func (c *comparison) staleFailures(deletes []object.Ref) []object.Ref {
 	return refs
 }
 
+// dropStaleFailures asks the primary about each unsynced object that it doesn't list. Those
+// that are gone have nothing to apply any more. What others have added on the replica stays:
+// the drift rule leaves it, and the brake didn't count it.
+func (c *comparison) dropStaleFailures(deletes []object.Ref, v readOptions) error {
+	prune := c.Pair.pruneRule()
+	if prune == PruneAll {
+		prune = PruneReplicated
+	}
+	_, err := c.confirmGone(c.staleFailures(deletes), v, prune)
+	return err
+}
+
 // compareWindows goes through the primary's objects behind the cursor.
 func (c *comparison) compareWindows(v readOptions) error {
 	refs := slices.SortedFunc(maps.Keys(c.source.refs), object.Compare)
@@ -290,18 +305,27 @@ func (c *comparison) continuesAfter(err error) bool {
 // confirmAndRemove asks the primary about each object before it is deleted. One
 // that is there after all is written instead.
 func (p *pass) confirmAndRemove(deletes []object.Ref, v readOptions) error {
-	var confirmed []object.Ref
-	for window := range eachWindow(p.rec, deletes) {
+	confirmed, err := p.confirmGone(deletes, v, p.Pair.pruneRule())
+	if err != nil {
+		return err
+	}
+	return p.writer.removeObjects(confirmed)
+}
+
+// confirmGone asks the primary about objects that it doesn't list, and returns those to be
+// deleted by a prune rule.
+func (p *pass) confirmGone(refs []object.Ref, v readOptions, prune Prune) (confirmed []object.Ref, err error) {
+	for window := range eachWindow(p.rec, refs) {
 		observed, err := p.observer.observeObjects(window, v)
 		if err != nil {
-			return err
+			return nil, err
 		}
-		gone, err := p.writer.applyWindow(p.decideAll(observed))
+		gone, err := p.writer.applyWindow(p.ledger.decideAll(observed, prune))
 		if err != nil {
-			return err
+			return nil, err
 		}
 		confirmed = append(confirmed, gone...)
 		p.rec.windowDone()
 	}
-	return p.writer.removeObjects(confirmed)
+	return confirmed, nil
 }

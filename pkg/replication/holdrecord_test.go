@@ -3,6 +3,7 @@ package replication_test
 import (
 	"context"
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -190,5 +191,43 @@ func TestWhatTheDriftRuleLeavesMakesUpForNothing(t *testing.T) {
 			t.Errorf("%s is left on the primary: %+v, want the deletions held", name, run)
 		}
 		w.wantReplica(before)
+	}
+}
+
+// What could not be written over objects of the replica's own, and is gone from the primary,
+// is drift like other objects of theirs: the rule leaves it, uncounted by the brake.
+func TestWhatCouldNotBeReplacedIsLeftByTheDriftRule(t *testing.T) {
+	w := newWorld(t)
+	w.primary.NoFeed, w.pair.Prune = true, replication.PruneAll
+	w.fill()
+	for i := range 60 {
+		w.replica.Set(fmt.Sprintf("/roles/r%02d", i), "theirs")
+		w.primary.Set(fmt.Sprintf("/roles/r%02d", i), "ours")
+	}
+	w.replica.Refuse = func(op string, r object.Ref) error {
+		if op == "put" && strings.HasPrefix(r.Name, "r") {
+			return refused(fault.Rejected)
+		}
+		return nil
+	}
+	w.run()
+	if n := len(w.unsynced()); n != 60 {
+		t.Fatalf("%d unsynced objects, want 60", n)
+	}
+	w.replica.Refuse = nil
+	for i := range 60 {
+		w.primary.Unset(fmt.Sprintf("/roles/r%02d", i))
+	}
+	w.advance(time.Hour)
+	run := w.run()
+	if got := w.roles(); got != 62 || run.Counts.Drift != 60 || len(w.unsynced()) != 0 {
+		t.Errorf("%d roles are left of 62, drift %d, unsynced %v", got, run.Counts.Drift, w.unsynced())
+	}
+
+	w.pair.Drift = replication.DriftRepair
+	w.advance(time.Hour)
+	w.run()
+	if h := w.hold(); h.Deletes != 60 || w.roles() != 62 {
+		t.Errorf("%d roles are left of 62, hold %+v", w.roles(), h)
 	}
 }
