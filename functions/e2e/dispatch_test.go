@@ -6,12 +6,15 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/aws-sdk-go-v2/service/s3/types"
 
 	"chefsync/pkg/chef/cheftest"
 	"chefsync/pkg/cloud"
 	"chefsync/pkg/replication"
+	"chefsync/pkg/store"
+	"chefsync/pkg/store/dynamo"
 )
 
 // dispatchAll runs the manager and all that it starts. It returns the functions that the
@@ -150,6 +153,33 @@ func TestADeployedConfigurationIsUsedByTheNextRun(t *testing.T) {
 	r.dispatchAll()
 	if got := r.dispatchAll(); !slices.Equal(got, []string{r.stack.Changes}) {
 		t.Errorf("a run without it started %q", got)
+	}
+}
+
+// TestADamagedRecordStopsNoOtherPair: the manager fails, which alarms, and starts the others.
+func TestADamagedRecordStopsNoOtherPair(t *testing.T) {
+	t.Parallel()
+	r := newScannedStack(t)
+	r.moreConfig = "[[organization]]\nsource = \"lab\"\n"
+	for _, s := range []*chefServer{r.primary, r.replica} {
+		s.mem.AddOrg("lab").Associate(s.user)
+	}
+	r.mustDeploy()
+	newer := store.Item{Key: store.Key{Partition: "PAIRS", Sort: "eu/lab"}, Data: []byte(`{"schema":99}`)}
+	if _, err := dynamo.Open(dynamodb.NewFromConfig(r.cfg), r.stack.Table).Transact(t.Context(), store.Put(newer)); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		result, err := r.manager.Invoke(t.Context(), cloud.ManagerEvent{Task: cloud.TaskDispatch})
+		if err != nil || result.Error == nil || !strings.Contains(result.Error.Message, "eu/lab") {
+			t.Fatalf("manager: %v, %v; want an error that names the pair", err, result.Error)
+		}
+		r.changes.Wait()
+		r.sync.Wait()
+	}
+	r.wantEqual()
+	if log := r.sync.Log().String(); strings.Contains(log, "eu/lab") {
+		t.Errorf("the pair that can't be read was started:\n%s", log)
 	}
 }
 

@@ -42,7 +42,7 @@ func (h *Handler) dispatchDue(ctx context.Context, fleet *assembly.Fleet, f fact
 		}
 		s.Scanned = len(events)
 	}
-	for _, e := range f.syncDue(fleet.Pairs()) {
+	for _, e := range f.syncDue(f.readable(fleet.Pairs())) {
 		events = append(events, invocation{h.Resources.Sync, "pass of " + e.Pair.String(), e})
 	}
 	s.Synced = len(events) - s.Scanned

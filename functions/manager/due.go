@@ -2,6 +2,7 @@ package manager
 
 import (
 	"hash/fnv"
+	"slices"
 	"time"
 
 	"chefsync/pkg/assembly"
@@ -24,11 +25,18 @@ const (
 // facts are what one run of the manager has read.
 type facts struct {
 	records map[replication.PairID]replication.PairState
+	unread  map[replication.PairID]error  // pairs whose records can't be read
 	scans   map[string]changelog.LastScan // by source organization
 	// complete is whether all of the scans could be read.
 	complete bool
 	every    time.Duration // between two scans of a source
 	now      time.Time
+}
+
+// readable returns the pairs without those whose records can't be read. A pass of such a pair
+// would fail, and nothing can be said of it.
+func (f facts) readable(pairs []config.PairConfig) []config.PairConfig {
+	return slices.DeleteFunc(slices.Clone(pairs), func(p config.PairConfig) bool { return f.unread[p.ID] != nil })
 }
 
 // syncDue returns the events for the pairs that need a pass now. It is pure: an event

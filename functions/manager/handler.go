@@ -108,25 +108,28 @@ func (h *Handler) runTask(ctx context.Context, dispatch bool) (Summary, error) {
 	return s, errors.Join(append(failed, h.recordHeartbeat(ctx, s.Pairs))...)
 }
 
-// readFacts reads the records of all pairs and of the last scans of their sources. If
-// the scans can't be read, it returns the records with the error.
+// readFacts reads the records of all pairs and of the last scans of their sources. If some
+// can't be read, it returns the others with the error.
 func (h *Handler) readFacts(ctx context.Context, fleet *assembly.Fleet) (facts, error) {
 	f := facts{now: h.Now(), every: fleet.ChangeLog.ScanEvery}
 	state, err := fleet.State(ctx)
 	if err != nil {
 		return f, err
 	}
-	all, err := state.Pairs(ctx)
-	if err != nil {
+	var ids []replication.PairID
+	for _, p := range fleet.Pairs() {
+		ids = append(ids, p.ID)
+	}
+	if f.records, f.unread, err = replication.ReadPairs(ctx, state, ids); err != nil {
 		return f, err
 	}
-	f.records = make(map[replication.PairID]replication.PairState, len(all))
-	for _, st := range all {
-		f.records[st.ID] = st
+	var failed []error
+	for _, id := range ids {
+		failed = append(failed, f.unread[id])
 	}
 	f.scans, err = fleet.LastScans(ctx)
 	f.complete = err == nil
-	return f, err
+	return f, errors.Join(append(failed, err)...)
 }
 
 // recordHeartbeat records that the manager has assessed the pairs.
@@ -147,7 +150,7 @@ func (h *Handler) recordHeartbeat(ctx context.Context, pairs int) error {
 func (h *Handler) managePairs(ctx context.Context, fleet *assembly.Fleet, f facts, s *Summary) error {
 	servers, serversErr := h.readServers(ctx, fleet)
 	down := downServers(servers, fleet, f.records, f.now)
-	a := assessPairs(fleet.Pairs(), f.records, relevantScans(fleet, f), down, status.ToleranceFor(fleet.ChangeLog.ScanEvery, cloud.RecordEvery), f.now)
+	a := assessPairs(f.readable(fleet.Pairs()), f.records, relevantScans(fleet, f), down, status.ToleranceFor(fleet.ChangeLog.ScanEvery, cloud.RecordEvery), f.now)
 	s.Findings = len(a.findings)
 	for _, finding := range a.findings {
 		if finding.shouldLog(f.now) {

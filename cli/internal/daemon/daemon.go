@@ -4,6 +4,7 @@ package daemon
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"reflect"
 	"slices"
@@ -12,7 +13,6 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
-	"chefsync/pkg/fault"
 	"chefsync/pkg/replication"
 )
 
@@ -31,12 +31,6 @@ type Job struct {
 	FilesEvery time.Duration
 }
 
-// State is the part of the state that the daemon reads.
-type State interface {
-	Pair(ctx context.Context, id replication.PairID) (replication.PairState, error)
-	Pairs(ctx context.Context) ([]replication.PairState, error)
-}
-
 // Daemon runs jobs until it is stopped.
 type Daemon struct {
 	Jobs []Job
@@ -48,7 +42,7 @@ type Daemon struct {
 	// Serve receives pushes until ctx ends, and calls changed with the name of a source for
 	// each change. An error stops the daemon; nil serves nothing.
 	Serve func(ctx context.Context, changed func(source string)) error
-	State State
+	State replication.PairReader
 	Log   *slog.Logger
 	Now   func() time.Time
 	// Parallel is the number of concurrent passes on each replica: one that hangs delays
@@ -164,20 +158,18 @@ func (d *Daemon) watchSpecs(ctx context.Context, loops map[replication.PairID]*p
 	}
 }
 
-// readPairs returns the records of the pairs. If one is damaged, the others are read one by
-// one: a stop of theirs must not wait for it.
-func (d *Daemon) readPairs(ctx context.Context) ([]replication.PairState, error) {
-	all, err := d.State.Pairs(ctx)
-	if err == nil || fault.ClassOf(err) != fault.Local {
-		return all, err
+// readPairs returns the records of the pairs that can be read, and why others can't.
+func (d *Daemon) readPairs(ctx context.Context) (map[replication.PairID]replication.PairState, error) {
+	ids := make([]replication.PairID, len(d.Jobs))
+	for i, job := range d.Jobs {
+		ids[i] = job.ID
 	}
-	all = nil
-	for _, job := range d.Jobs {
-		if st, readErr := d.State.Pair(ctx, job.ID); readErr == nil {
-			all = append(all, st)
-		}
+	known, unread, err := replication.ReadPairs(ctx, d.State, ids)
+	failed := []error{err}
+	for _, id := range ids {
+		failed = append(failed, unread[id])
 	}
-	return all, err
+	return known, errors.Join(failed...)
 }
 
 // lastChange returns the time of the newest request of the operator.

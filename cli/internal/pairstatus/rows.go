@@ -11,7 +11,6 @@ import (
 	"chefsync/cli/internal/exit"
 	"chefsync/cli/internal/ui"
 	"chefsync/pkg/cloud"
-	"chefsync/pkg/fault"
 	"chefsync/pkg/feed/changelog"
 	"chefsync/pkg/replication"
 	"chefsync/pkg/status"
@@ -118,31 +117,26 @@ func ToleranceOf(a *app.App) status.Tolerance {
 	return status.ToleranceFor(a.ChangeLog.ScanEvery, 0)
 }
 
-// readPairStates reads the records of pairs: of several at once, for a stack answers
-// a thousand pairs in the time of a few. If one of them is damaged, each is read for
-// itself, and the error names those that can't be.
+// readPairStates reads the records of pairs: of several at once, for a stack answers a
+// thousand pairs in the time of a few. The error names those that can't be read.
 func readPairStates(ctx context.Context, state replication.State, pairs []app.Pair) (map[replication.PairID]replication.PairState, error) {
-	known := map[replication.PairID]replication.PairState{}
-	if len(pairs) > 1 {
-		all, err := state.Pairs(ctx)
-		if err != nil && fault.ClassOf(err) != fault.Local {
-			return nil, err
+	if len(pairs) == 1 {
+		st, err := state.Pair(ctx, pairs[0].ID)
+		if err != nil {
+			return nil, app.WrapPair(pairs[0].ID, err)
 		}
-		for _, st := range all {
-			known[st.ID] = st
-		}
+		return map[replication.PairID]replication.PairState{pairs[0].ID: st}, nil
 	}
-	failed := app.ForEachPair(ctx, pairs, func(p app.Pair) error {
-		if _, there := known[p.ID]; there {
-			return nil
-		}
-		st, err := state.Pair(ctx, p.ID)
-		if err == nil {
-			known[p.ID] = st
-		}
-		return app.WrapPair(p.ID, err)
-	})
-	return known, failed
+	ids := make([]replication.PairID, len(pairs))
+	for i, p := range pairs {
+		ids[i] = p.ID
+	}
+	known, unread, err := replication.ReadPairs(ctx, state, ids)
+	failed := []error{err}
+	for _, id := range ids {
+		failed = append(failed, app.WrapPair(id, unread[id]))
+	}
+	return known, exit.Join(failed...)
 }
 
 // newPairRow makes a row of what is recorded of a pair.
