@@ -38,11 +38,15 @@ func (p *PreviousPair) SetFailure(r object.Ref, u *replication.Unsynced) {
 	p.setEntry(r, e)
 }
 
+// setEntry sets the entry of an object. It removes an empty one, whose write would be a
+// deletion.
 func (p *PreviousPair) setEntry(r object.Ref, e replication.Entry) {
 	if p.Entries == nil {
 		p.Entries = replication.Entries{}
 	}
-	p.Entries[r] = e
+	if p.Entries[r] = e; e == (replication.Entry{}) {
+		delete(p.Entries, r)
+	}
 }
 
 // Writes returns the writes of the same records in the present layout, that of the pair

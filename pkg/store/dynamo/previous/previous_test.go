@@ -68,6 +68,28 @@ func TestATableOfThePreviousVersion(t *testing.T) {
 	}
 }
 
+// TestAnImportDeletesNothing: the manager, which imports, may not delete records.
+func TestAnImportDeletesNothing(t *testing.T) {
+	m := newTable(t)
+	m.KV = undeletableKV{m.KV}
+	if err := m.Run(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	kvtest.SamePrevious(t, "dynamo.json", store.New(m.KV))
+}
+
+// undeletableKV refuses to delete.
+type undeletableKV struct{ store.KV }
+
+func (u undeletableKV) Transact(ctx context.Context, writes ...store.Write) (string, error) {
+	for _, w := range writes {
+		if w.Op == store.OpDelete {
+			return "", fmt.Errorf("not authorized to delete %s", w.Item.Key)
+		}
+	}
+	return u.KV.Transact(ctx, writes...)
+}
+
 // TestManyTakeOverTheTableAtOnce, of which some die at any request.
 func TestManyTakeOverTheTableAtOnce(t *testing.T) {
 	m := newTable(t)
