@@ -53,6 +53,23 @@ func TestAnInvalidConfigurationChangesNothing(t *testing.T) {
 	r.runPass() // by the configuration that was
 }
 
+// TestAReasonFitsIntoTheResponseToCloudFormation, however much is wrong.
+func TestAReasonFitsIntoTheResponseToCloudFormation(t *testing.T) {
+	t.Parallel()
+	r := newDeployedStack(t)
+	var many, long strings.Builder
+	for i := range 200 {
+		fmt.Fprintf(&many, "sauce-%d = \"<&>\"\n", i)
+	}
+	fmt.Fprintf(&long, "%s = 1\n", strings.Repeat("sauce", 2000))
+	for name, c := range map[string]struct{ text, last string }{"many problems": {many.String(), "and more"}, "a long one": {long.String(), "…"}} {
+		status, reason := r.sendResourceEvent("Update", r.configText()+c.text)
+		if status != "FAILED" || !strings.HasPrefix(reason, "chef-sync.toml:") || !strings.HasSuffix(reason, c.last) {
+			t.Errorf("%s: %s, %q", name, status, reason)
+		}
+	}
+}
+
 // A stack from the released template has parameters instead of [aws]: what the file says
 // there would have no effect.
 func TestAConfigurationIsCheckedAgainstTheReleasedTemplate(t *testing.T) {

@@ -2,6 +2,8 @@ package manager
 
 import (
 	"context"
+	"encoding/json"
+	"errors"
 	"fmt"
 	"strconv"
 	"strings"
@@ -18,9 +20,40 @@ import (
 // delete the old configuration after an update.
 const physicalID = "configuration"
 
+// maxReason is how long the reason of a failure may be, in bytes of JSON: CloudFormation takes
+// no response of more than 4,096 bytes.
+const maxReason = 3000
+
+// shortenReason returns an error with as many lines of the message as the response holds.
+func shortenReason(err error) error {
+	if err == nil || lengthAsJSON(err.Error()) <= maxReason {
+		return err
+	}
+	kept := ""
+	for line := range strings.Lines(err.Error()) {
+		if lengthAsJSON(kept+line) > maxReason {
+			break
+		}
+		kept += line
+	}
+	if kept != "" {
+		return errors.New(kept + "and more")
+	}
+	for kept = err.Error(); lengthAsJSON(kept) > maxReason; {
+		kept = strings.ToValidUTF8(kept[:len(kept)*3/4], "")
+	}
+	return errors.New(kept + "…")
+}
+
+func lengthAsJSON(s string) int {
+	text, _ := json.Marshal(s) // text can't fail
+	return len(text)
+}
+
 // handleResourceEvent handles an event of CloudFormation about the custom resource. A
 // configuration that is refused changes nothing, and CloudFormation rolls back.
 func (h *Handler) handleResourceEvent(ctx context.Context, event cfn.Event) (id string, data map[string]any, err error) {
+	defer func() { err = shortenReason(err) }()
 	if event.RequestType == cfn.RequestDelete {
 		arn, _ := event.ResourceProperties["EmptyBucket"].(string)
 		return physicalID, nil, h.emptyBucket(ctx, arn)

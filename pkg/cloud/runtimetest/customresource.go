@@ -8,6 +8,13 @@ import (
 	"net/http/httptest"
 )
 
+// maxResponse is the size of a response to CloudFormation, in bytes, beyond which it takes the
+// response for a failure with this reason.
+const (
+	maxResponse = 4096
+	tooLong     = "Response object is too long."
+)
+
 // CustomResource sends the function an event of CloudFormation about a custom resource,
 // a Create, Update or Delete, and returns the status that it responded with, SUCCESS or
 // FAILED, and the reason. See "Custom resource reference" in CloudFormation's
@@ -19,6 +26,9 @@ func (f *Function) CustomResource(request, kind string, properties map[string]st
 		body, err := io.ReadAll(q.Body)
 		if err == nil {
 			err = json.Unmarshal(body, &response)
+		}
+		if len(body) > maxResponse {
+			response.Status, response.Reason = "FAILED", tooLong
 		}
 		if err != nil {
 			f.t.Errorf("response to CloudFormation: %v", err)
