@@ -103,7 +103,7 @@ func (f *Fleet) CheckServer(ctx context.Context, s CheckedServer) (health.Server
 // checkClient returns what was last seen of a server, after a request if that is older than
 // checkEvery, and why it doesn't answer.
 func (f *Fleet) checkClient(ctx context.Context, client *chef.Client, org string) (seen chef.Availability, err error) {
-	if seen = client.Breaker().Availability(); seen.Served.IsZero() || seen.Open || time.Since(seen.Served) >= checkEvery {
+	if seen = client.Breaker().Availability(); seen.Served.IsZero() || seen.Open || time.Since(seen.Served).Abs() >= checkEvery {
 		err = client.Org(org).Check(ctx)
 	}
 	if chef.KindOf(err) == chef.KindKey {

@@ -39,7 +39,7 @@ type Breaker struct {
 	lastFailure   *Error         // the newest failure after lastAnswer; nil without one
 	open          bool           // a probe has confirmed that the server is down
 	probeInterval time.Duration  // between nextProbe and the probe after it
-	nextProbe     time.Time      // while open
+	nextProbe     time.Time      // while open, by the wall clock
 	probeDone     chan struct{}  // closed at the end of the probe in progress; nil without one
 }
 
@@ -55,11 +55,12 @@ type Availability struct {
 	Open      bool          // requests fail without being sent
 }
 
-// Availability returns the availability of the server as observed so far.
+// Availability returns the availability of the server as observed so far. Its times have no
+// reading of the monotonic clock, which stops while a machine or a function is suspended.
 func (b *Breaker) Availability() Availability {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return Availability{Served: b.lastAccepted, Latency: b.latency, DownSince: b.failingSince, Failure: b.lastFailure, Open: b.open}
+	return Availability{Served: b.lastAccepted.Round(0), Latency: b.latency, DownSince: b.failingSince.Round(0), Failure: b.lastFailure, Open: b.open}
 }
 
 // ProbeNow makes the next request probe the server at once, as it may have been
@@ -100,12 +101,13 @@ func (b *Breaker) claimProbe() (mustProbe bool, inProgress <-chan struct{}, down
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	now := time.Now()
+	wait := b.nextProbe.Sub(now) // longer than any interval if the clock was set back
 	switch {
 	case !b.open && (b.lastFailure == nil || now.Sub(b.failingSince) < suspectAfter):
 		return false, nil, nil
 	case b.probeDone != nil && !b.open:
 		return false, b.probeDone, nil
-	case b.probeDone != nil || b.open && now.Before(b.nextProbe):
+	case b.probeDone != nil || b.open && 0 < wait && wait <= probeMost:
 		return false, nil, &outage{since: b.failingSince, nextProbe: b.nextProbe, lastFailure: b.lastFailure}
 	}
 	b.probeDone = make(chan struct{})
@@ -128,7 +130,7 @@ func (b *Breaker) recordProbe(ctx context.Context, began time.Time, failed *Erro
 	if !b.open {
 		b.open, b.probeInterval = true, probeFirst
 	}
-	b.nextProbe = time.Now().Add(b.probeInterval*3/4 + time.Duration(b.jitter()*float64(b.probeInterval/4)))
+	b.nextProbe = time.Now().Round(0).Add(b.probeInterval*3/4 + time.Duration(b.jitter()*float64(b.probeInterval/4)))
 	b.probeInterval = min(2*b.probeInterval, probeMost)
 }
 

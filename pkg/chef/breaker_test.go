@@ -161,6 +161,39 @@ func TestBreakerClosesAtTheNextSuccessfulProbe(t *testing.T) {
 	})
 }
 
+// TestABreakerGoesByTheWallClock: the monotonic clock stops while a machine, or a function on
+// AWS, is suspended. A server would seem to have answered just now, and one that is down
+// would not be probed for long.
+func TestABreakerGoesByTheWallClock(t *testing.T) {
+	b := NewBreaker() // not in a bubble, whose times have no such reading
+	b.recordAccepted(time.Now())
+	b.probeDone = make(chan struct{})
+	b.recordProbe(t.Context(), time.Now(), &Error{Kind: KindUnreachable})
+	a := b.Availability()
+	for name, at := range map[string]time.Time{"served": a.Served, "down since": a.DownSince, "next probe": b.nextProbe} {
+		if at.IsZero() || strings.Contains(at.String(), "m=") {
+			t.Errorf("%s: %s has a reading of the monotonic clock", name, at)
+		}
+	}
+}
+
+// TestAClockThatIsSetBackDelaysNoProbe for longer than the longest interval.
+func TestAClockThatIsSetBackDelaysNoProbe(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := &flakyTransport{}
+		f.setBehaviour(unreachableServer(), nil)
+		c := newTestClient(t, f, defaultRetry)
+		for !c.Breaker().Availability().Open {
+			_ = getPath(c, "/roles")
+		}
+		c.Breaker().nextProbe = c.Breaker().nextProbe.Add(time.Hour) // as it looks then
+		f.setBehaviour(nil, nil)
+		if err := getPath(c, "/roles"); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
 func TestProbeNowDoesNotWaitForTheInterval(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := &flakyTransport{}

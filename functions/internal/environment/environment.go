@@ -67,9 +67,13 @@ func Load(ctx context.Context, env func(string) (string, bool), out io.Writer) (
 func New(cfg aws.Config, r cloud.Resources, log *slog.Logger, out io.Writer) *Environment {
 	return &Environment{
 		Resources: r, AWS: cfg, Backend: onaws.New(cfg, r), Log: log,
-		Metrics: &metrics.Writer{Out: out, Stack: r.Stack}, Now: time.Now, owner: assembly.NewOwner(),
+		Metrics: &metrics.Writer{Out: out, Stack: r.Stack}, Now: wallClock, owner: assembly.NewOwner(),
 	}
 }
+
+// wallClock returns the time without the reading of the monotonic clock, which may stop while
+// Lambda has frozen the environment: what was read before would seem to be seconds old.
+func wallClock() time.Time { return time.Now().Round(0) }
 
 // Logger returns a logger that writes JSON lines of at least the level that is
 // configured in Lambda, Info by default.

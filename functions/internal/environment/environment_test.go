@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 
 	"chefsync/functions/internal/environment"
@@ -48,6 +49,15 @@ func newTestEnvironment(t *testing.T) *testEnvironment {
 		t.Fatal(err)
 	}
 	return w
+}
+
+// TestTheClockGoesOnWhileTheEnvironmentIsFrozen: ages are those of the wall clock. The
+// monotonic clock, which Go prefers, may stop between two invocations.
+func TestTheClockGoesOnWhileTheEnvironmentIsFrozen(t *testing.T) {
+	e := environment.New(aws.Config{}, cloud.Resources{}, nil, nil)
+	if now := e.Now().String(); strings.Contains(now, "m=") {
+		t.Errorf("%s has a reading of the monotonic clock", now)
+	}
 }
 
 func (w *testEnvironment) deploy(t *testing.T, orgs ...string) {
