@@ -3,6 +3,7 @@ package cloudwatch
 import (
 	"cmp"
 	"context"
+	"errors"
 	"slices"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -43,8 +44,9 @@ func (c *Store) Append(ctx context.Context, lines []logstore.Line) error {
 
 func (c *Store) putEvents(ctx context.Context, group string, events []types.InputLogEvent) error {
 	if !c.created[group] {
-		if _, err := c.client.CreateLogStream(ctx, &cloudwatchlogs.CreateLogStreamInput{LogGroupName: &group,
-			LogStreamName: &c.stream}); err != nil {
+		_, err := c.client.CreateLogStream(ctx, &cloudwatchlogs.CreateLogStreamInput{LogGroupName: &group, LogStreamName: &c.stream})
+		var there *types.ResourceAlreadyExistsException // by a request whose response was lost: no other process has this name
+		if err != nil && !errors.As(err, &there) {
 			return err
 		}
 		c.created[group] = true

@@ -2,6 +2,10 @@ package cloudwatch
 
 import (
 	"encoding/json"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strings"
 	"testing"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -9,6 +13,7 @@ import (
 
 	"chefsync/cli/internal/logstore"
 	"chefsync/pkg/cloud"
+	"chefsync/pkg/cloud/cloudtest"
 	"chefsync/pkg/config"
 	"chefsync/pkg/replication"
 )
@@ -45,5 +50,37 @@ func TestEventsWithoutAnIDAreToldApart(t *testing.T) {
 		if _, fresh := l.newLine(c.event, logGroup{name: "g", function: "f"}); fresh != c.fresh {
 			t.Errorf("event %d: taken for new %v, want %v", n+1, fresh, c.fresh)
 		}
+	}
+}
+
+// TestAStreamWhoseCreationGotNoResponseIsWritten: a second attempt finds it there.
+func TestAStreamWhoseCreationGotNoResponseIsWritten(t *testing.T) {
+	created, written := 0, 0
+	there := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if _, operation, _ := strings.Cut(r.Header.Get("X-Amz-Target"), "."); operation == "PutLogEvents" {
+			written++
+			_, _ = io.WriteString(w, "{}")
+			return
+		}
+		if created++; created == 1 { // it was done, and the response is lost
+			panic(http.ErrAbortHandler)
+		}
+		w.Header().Set("X-Amzn-Errortype", "ResourceAlreadyExistsException")
+		w.WriteHeader(http.StatusBadRequest)
+		_, _ = io.WriteString(w, "{}")
+	}))
+	t.Cleanup(there.Close)
+	cfg, err := cloudtest.Config(t.Context(), there.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	l := New(cfg, cloud.Resources{ManagerLog: "g"}, "me", nil, nil)
+	for range 2 {
+		if err := l.Append(t.Context(), []logstore.Line{{Message: "m"}}); err != nil {
+			t.Error(err)
+		}
+	}
+	if created != 2 || written != 2 {
+		t.Errorf("%d creations and %d writes, want 2 of each", created, written)
 	}
 }
