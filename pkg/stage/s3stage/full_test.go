@@ -1,8 +1,12 @@
 package s3stage
 
 import (
+	"crypto/md5"
+	"encoding/hex"
 	"errors"
+	"io"
 	"os"
+	"runtime"
 	"strings"
 	"syscall"
 	"testing"
@@ -22,3 +26,41 @@ func TestFullSpoolIsAFullStage(t *testing.T) {
 		}
 	}
 }
+
+// TestSpoolFitsIntoAFunction: Lambda gives a function 512 MiB for temporary files, unless the
+// stack says otherwise, which it doesn't. With more, a file would be read twice until there is
+// no room, and then once more past the stage.
+func TestSpoolFitsIntoAFunction(t *testing.T) {
+	const storage = 512 << 20
+	if maxSpooled > storage*9/10 {
+		t.Errorf("%d bytes may be spooled, of %d", maxSpooled, storage)
+	}
+}
+
+// TestAProcessThatIsKilledLeavesNoSpool: the temporary files of a function stay when it is
+// killed, and take the room of the next ones.
+func TestAProcessThatIsKilledLeavesNoSpool(t *testing.T) {
+	if runtime.GOOS == "windows" {
+		t.Skip("a file that is open can't be removed there")
+	}
+	content := strings.Repeat("x", maxInMemory+1)
+	sum := md5.Sum([]byte(content))
+	spool := t.TempDir()
+	s := Open(nil, "b", "").SetSpool(spool, maxSpooled)
+	looked := false
+	rest := readerFunc(func([]byte) (int, error) {
+		looked = true
+		if files, err := os.ReadDir(spool); err != nil || len(files) > 0 {
+			t.Errorf("while content is spooled: %v, %v", files, err)
+		}
+		return 0, errors.New("killed")
+	})
+	_ = s.Put(t.Context(), replication.StageKey{Space: "a", Checksum: hex.EncodeToString(sum[:])}, io.MultiReader(strings.NewReader(content), rest), -1)
+	if !looked {
+		t.Error("nothing was spooled")
+	}
+}
+
+type readerFunc func([]byte) (int, error)
+
+func (f readerFunc) Read(p []byte) (int, error) { return f(p) }

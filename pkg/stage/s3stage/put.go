@@ -60,10 +60,11 @@ func (s *Stage) putSpooled(ctx context.Context, name string, key replication.Sta
 	if err != nil {
 		return s.spoolError(key, err)
 	}
-	defer func() {
-		// If it can't be removed, it is left to the cleaning of temporary folders.
-		_, _ = f.Close(), os.Remove(f.Name())
-	}()
+	// It is removed at once, so that nothing stays of a process that is killed, or at the end
+	// where an open file can't be removed. What stays is left to the cleaning of temporary
+	// folders.
+	_ = os.Remove(f.Name())
+	defer func() { _, _ = f.Close(), os.Remove(f.Name()) }()
 	n, err := io.Copy(f, io.LimitReader(io.MultiReader(bytes.NewReader(head), from), s.spoolLimit+1))
 	switch {
 	case from.Err() != nil:
@@ -87,7 +88,7 @@ func (s *Stage) tooLargeError(key replication.StageKey) error {
 func (s *Stage) spoolError(key replication.StageKey, err error) error {
 	hint := "check the folder for temporary files, " + s.spoolDir
 	if errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) {
-		hint = "there is no room for temporary files in " + s.spoolDir + ": free some, or give the function more ephemeral storage"
+		hint = "there is no room for temporary files in " + s.spoolDir + "; it is sent to each replica without being staged"
 		err = fmt.Errorf("%w: %w", replication.ErrStageFull, err)
 	}
 	return &fault.Error{Op: "stage " + key.Checksum, Class: fault.Local, Hint: hint, Err: err}

@@ -26,9 +26,9 @@ const (
 	// maxInMemory is the size up to which content is sent from memory. Nearly all
 	// cookbook files are smaller.
 	maxInMemory = 1 << 20
-	// maxSpooled is the most that goes through a temporary file. Larger content isn't
-	// staged: replication.ErrStageFull.
-	maxSpooled = 1 << 30
+	// maxSpooled is the most that goes through a temporary file, for which a function has
+	// 512 MiB. Larger content isn't staged: replication.ErrStageFull.
+	maxSpooled = 400 << 20
 )
 
 // Stage is a [replication.Stage] in a bucket: the content of a key is the object
