@@ -120,6 +120,9 @@ func (a *assessment) addPair(p config.PairConfig, f status.Facts, now time.Time)
 	recorded, evaluated := st.Status(), status.Evaluate(f)
 	a.counts[statusMetric(evaluated.Status)]++
 	a.reports[p.ID] = evaluated
+	if recorded == replication.Stopped {
+		return // as its operator asked
+	}
 	a.pending += g.Pending
 	a.unsynced += g.Unsynced
 	find := a.findingsOf("pair", p.ID.String())
@@ -133,8 +136,6 @@ func (a *assessment) addPair(p config.PairConfig, f status.Facts, now time.Time)
 		find("what others changed on the replica was not repaired", g.Drift.At, "objects", g.Drift.Left())
 	}
 	switch recorded {
-	case replication.Stopped:
-		return // as its operator asked
 	case replication.Held:
 		find("the pair is held; an operator must decide", g.Since, "reason", holdReason(g))
 	case replication.Blocked:

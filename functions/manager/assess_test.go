@@ -66,6 +66,23 @@ func TestAssessFindings(t *testing.T) {
 	}
 }
 
+// TestAStoppedPairRaisesNoAlarm: what was left when its operator stopped it waits for its
+// start, and an alarm would ring until then.
+func TestAStoppedPairRaisesNoAlarm(t *testing.T) {
+	st := replication.PairState{
+		Lease: replication.Lease{Owner: "gone", Expires: testNow().Add(-time.Minute)},
+		Progress: replication.Progress{Status: replication.Retrying, LastAttempt: testNow(), LastSuccess: testNow(), Unsynced: 3, Pending: 2,
+			Drift: &replication.Drift{At: testNow(), Missing: 1}},
+	}
+	for _, stopped := range []bool{false, true} {
+		st.Desired.Stopped = stopped
+		a := assessPair(testPair("acme"), st)
+		if got := a.metricValues()["Unsynced"].Number; (got == 0) != stopped || (len(a.findings) == 0) != stopped || a.counts["Stopped"] == 0 == stopped {
+			t.Errorf("stopped %v: %v unsynced objects, findings %q, counts %v", stopped, got, findingMessages(a), a.counts)
+		}
+	}
+}
+
 // A pass that dies records no attempt, and one that fails changes the status: the start
 // of its work tells how long there was no success.
 func TestAFirstPassThatNeverEndsIsOverdue(t *testing.T) {
