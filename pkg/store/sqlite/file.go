@@ -180,10 +180,21 @@ func InTransaction(ctx context.Context, db *sql.DB, f func(*sql.Tx) error) error
 		return err
 	}
 	if err := f(tx); err != nil {
-		if undone := tx.Rollback(); undone != nil && !errors.Is(undone, sql.ErrTxDone) { // the context did it
-			return errors.Join(err, undone)
+		undone := tx.Rollback()
+		if undone == nil || errors.Is(undone, sql.ErrTxDone) || isUndone(err) { // the context did it, or SQLite
+			return err
 		}
-		return err
+		return errors.Join(err, undone)
 	}
 	return tx.Commit()
+}
+
+// isUndone reports whether an error may have made SQLite roll back the transaction, after
+// which it refuses to do so again (https://www.sqlite.org/lang_transaction.html).
+func isUndone(err error) bool {
+	switch resultCode(err) {
+	case sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_NOMEM, sqlite3.SQLITE_BUSY, sqlite3.SQLITE_INTERRUPT:
+		return true
+	}
+	return false
 }

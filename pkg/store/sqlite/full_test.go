@@ -35,6 +35,9 @@ func TestDiskFull(t *testing.T) {
 	if fault.ClassOf(err) != fault.Local || !strings.Contains(fault.HintOf(err), "disk is full") {
 		t.Errorf("%v (class %s, hint %q), want local and what to do", err, fault.ClassOf(err), fault.HintOf(err))
 	}
+	if want := "commit state of eu/engineering: database or disk is full (13)"; err == nil || err.Error() != want {
+		t.Errorf("%q, want %q alone", err, want)
+	}
 	if got, err := s.Pair(t.Context(), id); err != nil || got.Progress.Objects != 0 {
 		t.Errorf("half of the commit was written: %+v, %v", got.Progress, err)
 	}
