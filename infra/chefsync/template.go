@@ -62,7 +62,8 @@ func NewTemplate(app awscdk.App, props *TemplateProps) *ChefSync {
 	}
 	s.uploaded = upload{
 		bucket: artifacts, key: *p.configuration.ValueAsString(), folder: "arn:" + *stack.Partition() + ":s3:::" + artifacts + "/" + UploadFolder,
-		properties: map[string]any{cloud.TimeoutProperty: p.timeout.ValueAsString(), cloud.AlarmAgeProperty: p.alarmAge.ValueAsString()},
+		properties: map[string]any{cloud.TimeoutProperty: p.timeout.ValueAsString(), cloud.AlarmAgeProperty: p.alarmAge.ValueAsString(),
+			cloud.ProgramProperty: props.Keys[cloud.ManagerFunction]},
 	}
 	s.addParts()
 	s.applyParameters(p)

@@ -23,11 +23,14 @@ import (
 const goldenTemplate = "../testdata/template.golden.json"
 
 // synthesizeTemplate is the released template, as it is written to its file.
-func synthesizeTemplate(t *testing.T) synthesized {
+func synthesizeTemplate(t *testing.T) synthesized { return synthesizeTemplateOf(t, "0") }
+
+// synthesizeTemplateOf is the template of a version.
+func synthesizeTemplateOf(t *testing.T, version string) synthesized {
 	t.Helper()
 	keys := map[string]string{}
 	for _, name := range FunctionNames(config.AWS{ChangeLog: true, ChangeLogURL: true}) {
-		keys[name] = "functions/" + name + "-0.zip"
+		keys[name] = "functions/" + name + "-" + version + ".zip"
 	}
 	s := synthesizeWith(t, func(app awscdk.App) *ChefSync {
 		return NewTemplate(app, &TemplateProps{Keys: keys, Architecture: config.ARM64})
@@ -58,6 +61,18 @@ func TestTheReleasedTemplateIsGolden(t *testing.T) {
 	}
 	if diff := cmp.Diff(string(want), got.String()); diff != "" {
 		t.Errorf("the released template differs from %s (make test-infra UPDATE=-update accepts it):\n%s", goldenTemplate, diff)
+	}
+}
+
+// A new version may refuse the configuration that the one before accepted. CloudFormation
+// asks the manager only if a property changes, and without an answer the upgrade would
+// succeed though nothing is replicated.
+func TestAnUpgradeHasTheConfigurationChecked(t *testing.T) {
+	properties := func(version string) map[string]any {
+		return synthesizeTemplateOf(t, version).parseTemplate(t).findResource(t, cloud.ConfigurationResource, "").Properties
+	}
+	if cmp.Equal(properties("0"), properties("1")) {
+		t.Errorf("the properties of two versions are the same: %v", properties("0"))
 	}
 }
 

@@ -130,8 +130,10 @@ func DetailType(s replication.Status, ended bool) string {
 const ConfigurationResource = "Custom::ChefSyncConfiguration"
 
 // Properties that the resource has in a stack from the released template, where
-// parameters take the place of the table [aws]: their values, in seconds.
+// parameters take the place of the table [aws]: their values, in seconds, and the key of the
+// manager's program, so that another version of it checks the configuration, too.
 const (
 	TimeoutProperty  = "Timeout"
 	AlarmAgeProperty = "AlarmAge"
+	ProgramProperty  = "Program"
 )
