@@ -201,10 +201,23 @@ preview_changes() {
 	fi
 }
 
+# failures prints what failed in the deployment, the cause first. CloudFormation lists the
+# newest event first, and a reason may have several lines.
+failures() {
+	cli cloudformation describe-stack-events --stack-name "$stack" --max-items 500 \
+		--query 'StackEvents[].[Timestamp, LogicalResourceId, ResourceStatus, ResourceStatusReason]' |
+		awk -F '\t' -v OFS='\t' '
+			$4 == "User Initiated" { begun = 1 }
+			begun || $0 == "None" { next }
+			NF < 4 { if (failed) text[n] = text[n] "\n" $0; next }
+			{ failed = $3 ~ /FAILED/ }
+			failed { text[++n] = $1 OFS $2 OFS $4 }
+			END { for (i = n; i > 0 && i > n - 10; i--) print text[i] }'
+}
+
 explain_failure() {
 	echo >&2
-	cli cloudformation describe-stack-events --stack-name "$stack" --max-items 100 \
-		--query "StackEvents[?contains(ResourceStatus, 'FAILED')].[Timestamp, LogicalResourceId, ResourceStatusReason]" | grep -v '^None$' | head -n 10 >&2 || true
+	failures >&2 || true
 	fail "the stack $stack was not deployed; CloudFormation goes back to what was before" \
 		'the first reason above' "aws cloudformation describe-stack-events --stack-name $stack" 'docs/aws.md#when-a-deployment-fails'
 }

@@ -271,7 +271,7 @@ func TestDeployScriptSaysWhatIsWrong(t *testing.T) {
 		"nobody signed in":     {"*get-caller-identity*) exit 255 ;;", nil, []string{"the AWS CLI is not signed in", "aws sso login"}},
 		"another's bucket": {"*head-bucket* | *create-bucket*) exit 254 ;;", nil,
 			[]string{"the bucket chef-sync-artifacts-123456789012-eu-central-1 can't be made or used", "--bucket"}},
-		"a failed deployment": {"*'cloudformation deploy'*) exit 255 ;;\n*describe-stack-events*) printf 't\\tConfiguration\\taws.memory: remove it\\n' ;;", nil,
+		"a failed deployment": {"*'cloudformation deploy'*) exit 255 ;;\n*describe-stack-events*) printf 't\\tConfiguration\\tUPDATE_FAILED\\taws.memory: remove it\\n' ;;", nil,
 			[]string{"Configuration\taws.memory: remove it", "the stack chef-sync was not deployed"}},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -281,6 +281,32 @@ func TestDeployScriptSaysWhatIsWrong(t *testing.T) {
 			}
 			wantAll(t, out, c.want...)
 		})
+	}
+}
+
+// TestDeployScriptShowsTheCauseFirst: CloudFormation lists the newest event first, and the
+// resources that it cancels fail after the one that is the cause.
+func TestDeployScriptShowsTheCauseFirst(t *testing.T) {
+	events := []string{"t7\tchef-sync\tUPDATE_ROLLBACK_COMPLETE\tNone"}
+	for i := range 12 {
+		events = append(events, fmt.Sprintf("t6\tAlarm%d\tUPDATE_FAILED\tResource update cancelled", i))
+	}
+	events = append(events,
+		"t5\tConfiguration\tUPDATE_FAILED\tfile:1:1: one mistake", "file:2:1: another one",
+		"t4\tSync\tUPDATE_COMPLETE\tNone",
+		"t3\tchef-sync\tUPDATE_IN_PROGRESS\tUser Initiated",
+		"t2\tOld\tUPDATE_FAILED\tof the deployment before",
+		"None")
+	r := newScript(t, "*'cloudformation deploy'*) exit 255 ;;\n*describe-stack-events*) cat events ;;")
+	r.write("events", []byte(strings.Join(events, "\n")+"\n"))
+	out, err := r.deploy()
+	if err == nil {
+		t.Error("it ended well")
+	}
+	_, shown, _ := strings.Cut(out, "== Deploying the stack chef-sync\n")
+	want := "\nt5\tConfiguration\tfile:1:1: one mistake\nfile:2:1: another one\nt6\tAlarm11\tResource update cancelled\n"
+	if !strings.HasPrefix(shown, want) || strings.Contains(shown, "of the deployment before") || strings.Contains(shown, "None") {
+		t.Errorf("%q, want it to begin with %q", shown, want)
 	}
 }
 
