@@ -47,7 +47,8 @@ hour, may delete up to N objects. With 0, held deletions are only reevaluated. A
 pattern approves deletions for many pairs at once.
 
 A pair that is held because the primary now has a different organization resumes
-with --accept-new-primary: everything is compared, and deletions are held.`,
+with --accept-new-primary: everything is compared, and deletions are held if they
+exceed max_delete.`,
 		Example: `  chef-sync-ctl sync-start engineering
   chef-sync-ctl sync-start eu/engineering --dry-run
   chef-sync-ctl sync-start eu/engineering --allow-deletes 120 --wait 5m

@@ -69,16 +69,14 @@ func (b *deletionBrake) checkBrake(d removal) ([]object.Ref, error) {
 	for _, r := range fresh {
 		deletes[r.Kind]++
 	}
+	if err := b.checkPrimary(fresh); err != nil {
+		return nil, err // whatever was approved: that was for the organization before
+	}
 	deleted, most := b.rec.progress.Deletions.countingAt(b.Now()).totals()
 	b.objectsBefore = b.countObjects(d)
 	b.creates = d.creates
 	check := Brake{Objects: b.objectsBefore, Creates: countByKind(d.creates), Deletes: deletes, Deleted: deleted, Most: most,
 		FailedListing: d.failedListing, Limit: b.Pair.MaxDelete}
-	if check.Check() != "" { // whatever was approved: that was for the organization before
-		if err := b.checkPrimary(fresh); err != nil {
-			return nil, err
-		}
-	}
 	check.Allowance = allowedDeletions(PairState{Desired: b.rec.desired, Progress: b.rec.before}, b.Now())
 	b.allowed = check.Allowance > 0
 	reason := check.Check()
@@ -215,8 +213,9 @@ func (b *deletionBrake) holdDeletion(ref object.Ref, items int) {
 // holdSample is how many of the held objects the record of a pair names.
 const holdSample = 10
 
-// checkPrimary asks the primary who it is before a mass deletion is held: another
-// organization than before needs another answer than many deletions.
+// checkPrimary asks the primary who it is before anything is deleted: what another
+// organization than before lacks was deleted by nobody, and an organization that is
+// created again under its name begins empty.
 func (b *deletionBrake) checkPrimary(deletes []object.Ref) error {
 	id, err := b.Source.Identity(b.guard.hard)
 	if err != nil {

@@ -2,11 +2,13 @@ package replication_test
 
 import (
 	"context"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
 
 	"chefsync/pkg/replication"
+	"chefsync/pkg/replication/replicationtest"
 )
 
 // Another organization behind the primary's URL is no mass deletion: nothing is
@@ -104,5 +106,45 @@ func TestWithoutAGUIDDeletionsAreHeldAsUsual(t *testing.T) {
 	w.run()
 	if h := w.hold(); h.Primary != "" || h.Deletes != 200 {
 		t.Errorf("hold %+v", h)
+	}
+}
+
+// An organization that was deleted and created again under its name may be on its way to be
+// filled, so that few objects are missing. Nothing is deleted for it, within no limit.
+func TestAnOrganizationThatIsCreatedAgainDeletesNothing(t *testing.T) {
+	for name, prepare := range map[string]func(*world){
+		"by the feed": func(*world) {},
+		"by scans":    func(w *world) { w.scanner = replicationtest.NewScanner(w.primary); w.scanner.Scan() },
+		"by a full comparison": func(w *world) {
+			w.primary.NoFeed, w.pair.CompareEvery = true, time.Minute
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			w.primary.ID = "https://chef/organizations/o#one"
+			w.fill()
+			w.fillBag("b", 60)
+			prepare(w)
+			w.run()
+			before := w.replica.Snapshot()
+			w.primary.ID = "https://chef/organizations/o#two"
+			for i := range 5 {
+				w.primary.Unset(fmt.Sprintf("/data/b/i%05d", i))
+			}
+			if w.scanner != nil {
+				w.scanner.Scan()
+			}
+			w.advance(time.Minute) // less than the time between two checks of the identity
+			w.wantOutcome(w.run(), replication.OutcomeHeld)
+			w.wantReplica(before)
+			if h := w.hold(); h.Primary == "" || h.Deletes != 5 {
+				t.Errorf("hold %+v", h)
+			}
+			w.direct(replication.DesiredChange{AcceptPrimary: true})
+			w.advance(time.Second)
+			w.run()
+			w.wantEqual()
+			w.wantStatus(replication.Synced)
+		})
 	}
 }
