@@ -139,7 +139,7 @@ func (c *comparison) startCompare() error {
 	c.rec.progress.Work = &work
 	switch {
 	case c.due.accepted:
-		c.rec.progress.Identity = id
+		c.rec.progress.Identity, c.rec.progress.Hold = id, nil
 	case work.Upto == nil:
 		c.rec.progress.Identity = c.rec.progress.primaryIdentity()
 		c.rec.progress.Position = nil

@@ -261,17 +261,18 @@ func (e *Engine) otherPrimary(ctx context.Context, st PairState, t *dueWork) err
 	return nil
 }
 
-// resumeAfterHold ends a hold because of another primary: it was accepted, or it is
-// the one before again.
+// resumeAfterHold ends a hold because of another primary, which is the one before again. One
+// that was accepted ends when its compare has begun: until then nothing else says that.
 func (p *pass) resumeAfterHold() {
 	h := p.rec.progress.Hold
 	if h == nil || h.Primary == "" {
 		return
 	}
-	p.rec.progress.Hold = nil
 	if p.due.accepted { // what was known of the other one means nothing
 		p.rec.progress.Position, p.rec.progress.Work = nil, nil
+		return
 	}
+	p.rec.progress.Hold = nil
 }
 
 // Summary says in a sentence what waits, and why.

@@ -7,6 +7,8 @@ import (
 	"testing"
 	"time"
 
+	"chefsync/pkg/fault"
+	"chefsync/pkg/object"
 	"chefsync/pkg/replication"
 	"chefsync/pkg/replication/replicationtest"
 )
@@ -146,5 +148,42 @@ func TestAnOrganizationThatIsCreatedAgainDeletesNothing(t *testing.T) {
 			w.wantEqual()
 			w.wantStatus(replication.Synced)
 		})
+	}
+}
+
+// Whatever fails before the compare of an accepted primary has begun, the word stays good.
+func TestAnAcceptedPrimaryIsComparedThoughThePassFails(t *testing.T) {
+	for name, feed := range map[string]bool{"with a feed": true, "without one": false} {
+		for _, fails := range []string{"identity", "feed"} {
+			t.Run(name+", "+fails, func(t *testing.T) {
+				w := newWorld(t)
+				w.primary.ID, w.primary.NoFeed = "https://chef/organizations/o#one", !feed
+				w.fill()
+				w.run()
+				w.primary = replicationtest.NewOrg("https://chef/organizations/o#two")
+				w.primary.NoFeed = !feed
+				w.primary.Set("/roles/other", "other")
+				w.advance(20 * time.Minute)
+				w.wantOutcome(w.run(), replication.OutcomeHeld)
+				w.advance(2 * time.Hour)
+				w.direct(replication.DesiredChange{AcceptPrimary: true})
+				refuse := func(op string, _ object.Ref) error {
+					if op == fails {
+						return refused(fault.Unreachable)
+					}
+					return nil
+				}
+				w.primary.Refuse, w.replica.Refuse = refuse, refuse
+				if run, err := w.engine().Pass(context.Background(), replication.PassOptions{}); err == nil {
+					t.Fatalf("%+v, want it to fail", run)
+				}
+				w.primary.Refuse, w.replica.Refuse = nil, nil
+				w.advance(2 * time.Minute)
+				w.run()
+				if h := w.hold(); h.Primary != "" || w.replica.Snapshot()["/roles/other"] == "" {
+					t.Errorf("hold %+v after it was accepted", h)
+				}
+			})
+		}
 	}
 }
