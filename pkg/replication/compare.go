@@ -117,6 +117,9 @@ func (c *comparison) startCompare() error {
 	if err != nil {
 		return err
 	}
+	if !c.due.accepted { // else the GUID that is known is that of another one
+		id = withKnownGUID(id, c.rec.progress.primaryIdentity())
+	}
 	c.rec.progress.IdentityAt, c.primary = c.Now(), id
 	replica, err := c.replicaIdentity(ctx)
 	if err != nil {

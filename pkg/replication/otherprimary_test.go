@@ -187,3 +187,36 @@ func TestAnAcceptedPrimaryIsComparedThoughThePassFails(t *testing.T) {
 		}
 	}
 }
+
+// A primary may show its GUID at times only, as permissions change. It is the same one: what
+// others edited on the replica stays by the drift rule, and the GUID stays known.
+func TestAPrimaryThatHidesItsGUIDIsTheSame(t *testing.T) {
+	const url = "https://chef/organizations/o"
+	for name, ids := range map[string][]string{"hidden later": {url + "#1", url}, "shown later": {url, url + "#1"}} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			w.primary.ID = ids[0]
+			w.fill()
+			w.run()
+			w.replica.Set("/roles/web", "edited there")
+			w.primary.ID = ids[1]
+			for _, full := range []bool{false, true} {
+				if full { // a compare takes the identity again
+					w.pair.ReconcileEvery = time.Minute
+				}
+				w.advance(2 * time.Hour)
+				w.primary.Set("/roles/base", fmt.Sprint("changed ", full))
+				if run := w.run(); run.Counts.Updated != 1 || full != (run.Mode == replication.ModeCompare) {
+					t.Errorf("%+v, want the changed role alone written", run)
+				}
+			}
+			w.primary.ID = url + "#2"
+			w.primary.Unset("/roles/base")
+			w.advance(2 * time.Hour)
+			w.wantOutcome(w.run(), replication.OutcomeHeld)
+			if h := w.hold(); h.Primary == "" {
+				t.Errorf("hold %+v, want it for another organization", h)
+			}
+		})
+	}
+}

@@ -93,7 +93,7 @@ func (p *pass) doWork() error {
 	if id := p.due.replica; id != "" && p.rec.progress.knowsReplica(id) {
 		p.rec.progress.sawReplica(id, p.Now())
 	}
-	if same, err := p.checkIdentity(p.guard.hard, &p.rec.progress); err != nil {
+	if same, err := p.checkIdentity(p.guard.hard); err != nil {
 		return err
 	} else if !same {
 		p.due = dueWork{full: true, repairs: true, reason: "the primary is a different server or organization than before"}

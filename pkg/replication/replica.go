@@ -37,6 +37,14 @@ func (e *Engine) askReplica(ctx context.Context, p Progress, t *dueWork) error {
 	return nil
 }
 
+// withKnownGUID returns an identity with the GUID that is known of it, if that is hidden now.
+func withKnownGUID(id, known string) string {
+	if strings.HasPrefix(known, id+"#") {
+		return known
+	}
+	return id
+}
+
 // knowsReplica reports whether the replica is the recorded one, or none is recorded.
 func (p Progress) knowsReplica(id string) bool { return p.Replica == "" || sameIdentity(p.Replica, id) }
 
@@ -45,10 +53,8 @@ func (p *Progress) sawReplica(id string, now time.Time) {
 	p.ReplicaAt = now
 	if !p.knowsReplica(id) {
 		p.ReplicaNew = now
-	} else if strings.HasPrefix(p.Replica, id+"#") {
-		return // hidden now; the GUID stays known
 	}
-	p.Replica = id
+	p.Replica = withKnownGUID(id, p.Replica)
 }
 
 // replicaIdentity is the replica's identity as this pass knows it.

@@ -148,17 +148,26 @@ func (e *Engine) withoutFeed(ctx context.Context, t dueWork, st PairState, now t
 	return t, nil
 }
 
-// checkIdentity checks that the primary is the one that the position belongs to.
+// checkIdentity checks that the primary may be the one that the position belongs to.
 // One request an hour at most.
-func (e *Engine) checkIdentity(ctx context.Context, p *Progress) (same bool, err error) {
-	now := e.Now()
-	if p.Position == nil || ageAt(p.IdentityAt, now) < identityEvery {
+func (p *pass) checkIdentity(ctx context.Context) (same bool, err error) {
+	g, now := &p.rec.progress, p.Now()
+	if g.Position == nil || ageAt(g.IdentityAt, now) < identityEvery {
 		return true, nil
 	}
-	id, err := e.Source.Identity(ctx)
+	id, err := p.Source.Identity(ctx)
 	if err != nil {
 		return false, err
 	}
-	p.IdentityAt = now
-	return id == p.Position.Identity, nil
+	g.IdentityAt = now
+	if !sameIdentity(id, g.Position.Identity) {
+		return false, nil
+	}
+	at := *g.Position
+	at.Identity = withKnownGUID(id, at.Identity)
+	g.Position = &at
+	if p.due.next != nil {
+		p.due.next.Identity = at.Identity
+	}
+	return true, nil
 }
