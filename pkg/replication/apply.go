@@ -385,7 +385,7 @@ func (w *writer) recordDeletion(ref object.Ref, objErr error) {
 		w.ledger.removeObject(r)
 		w.ledger.resolveFailure(r)
 		if !w.brake.missing[r] && !w.brake.uncounted {
-			w.rec.progress.Deletions = w.rec.progress.Deletions.countingAt(w.Now()).addOne(r.Kind, w.brake.objectsBefore[r.Kind])
+			w.rec.progress.Deletions = w.rec.progress.Deletions.countingAt(w.Now()).addOne(r, w.brake.objectsBefore[r.Kind])
 		}
 		w.rec.logStep(step, "applied")
 	}

@@ -11,11 +11,14 @@ import (
 )
 
 // A deletion counts against the limit for brakeWindow, and for brakeSpan more at most:
-// deletions are counted by spans, since a record for each would be large.
+// deletions are counted by spans, since a record for each would be large. The names of up
+// to brakeNames objects are recorded too, so that in a small organization an object that is
+// deleted, created and deleted again counts once.
 const (
 	brakeWindow = time.Hour
 	brakeSpan   = 10 * time.Minute
 	brakeSpans  = int(brakeWindow/brakeSpan) + 1
+	brakeNames  = 200
 )
 
 // Deletions counts what was deleted from a replica lately.
@@ -29,6 +32,8 @@ type DeletionCount struct {
 	Deleted map[object.Kind]int `json:"deleted,omitempty"`
 	// Most is the most objects that there were at once.
 	Most map[object.Kind]int `json:"most,omitempty"`
+	// Objects names those of the deleted objects that there is room for.
+	Objects []object.Ref `json:"objects,omitempty"`
 }
 
 // countingAt returns the deletions that count at a time.
@@ -47,28 +52,52 @@ func (d *Deletions) countingAt(now time.Time) Deletions {
 	return Deletions{Since: d.Since.Add(time.Duration(passed) * brakeSpan), Spans: append(make([]DeletionCount, passed), spans...)}
 }
 
-// addOne returns d with one more deletion, of a kind that had n objects before.
-func (d Deletions) addOne(k object.Kind, had int) *Deletions {
+// addOne returns d with the deletion of an object, of a kind that had n objects before. One
+// that was deleted before counts from now on.
+func (d Deletions) addOne(r object.Ref, had int) *Deletions {
 	d.Spans = slices.Clone(d.Spans)
 	if len(d.Spans) == 0 {
 		d.Spans = make([]DeletionCount, 1)
 	}
-	newest := DeletionCount{Deleted: map[object.Kind]int{}, Most: map[object.Kind]int{}}
-	maps.Copy(newest.Deleted, d.Spans[0].Deleted)
-	maps.Copy(newest.Most, d.Spans[0].Most)
-	newest.Deleted[k]++
-	newest.Most[k] = max(newest.Most[k], had)
+	names := 0
+	for i, s := range d.Spans {
+		if at := slices.Index(s.Objects, r); at >= 0 {
+			d.Spans[i] = s.clone()
+			d.Spans[i].Objects = slices.Delete(d.Spans[i].Objects, at, at+1)
+			d.Spans[i].Deleted[r.Kind]--
+		}
+		names += len(d.Spans[i].Objects)
+	}
+	newest := d.Spans[0].clone()
+	newest.Deleted[r.Kind]++
+	newest.Most[r.Kind] = max(newest.Most[r.Kind], had)
+	if names < brakeNames {
+		newest.Objects = append(newest.Objects, r)
+	}
 	d.Spans[0] = newest
 	return &d
 }
 
-// totals returns how many deletions count, and the most objects that there were at
-// once, by kind.
-func (d Deletions) totals() (deleted, most map[object.Kind]int) {
+// clone returns a copy that can be changed.
+func (c DeletionCount) clone() DeletionCount {
+	n := DeletionCount{Deleted: map[object.Kind]int{}, Most: map[object.Kind]int{}, Objects: slices.Clone(c.Objects)}
+	maps.Copy(n.Deleted, c.Deleted)
+	maps.Copy(n.Most, c.Most)
+	return n
+}
+
+// totals returns how many deletions count, without those of objects that are due to be
+// deleted again, and the most objects that there were at once, by kind.
+func (d Deletions) totals(due func(object.Ref) bool) (deleted, most map[object.Kind]int) {
 	deleted, most = map[object.Kind]int{}, map[object.Kind]int{}
 	for _, s := range d.Spans {
 		for k, n := range s.Deleted {
 			deleted[k] += n
+		}
+		for _, r := range s.Objects {
+			if due(r) {
+				deleted[r.Kind]--
+			}
 		}
 		for k, n := range s.Most {
 			most[k] = max(most[k], n)

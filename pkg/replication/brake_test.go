@@ -1,6 +1,7 @@
 package replication
 
 import (
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -71,9 +72,9 @@ func TestTheBrakeHolds(t *testing.T) {
 func TestADeletionCountsForAnHour(t *testing.T) {
 	start := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 	var none *Deletions
-	d := none.countingAt(start).addOne(object.Role, 7)
-	d = d.countingAt(start.Add(30*time.Minute)).addOne(object.Role, 6)
-	d = d.countingAt(start.Add(59*time.Minute)).addOne(object.Role, 5)
+	d := none.countingAt(start).addOne(roleNamed(1), 7)
+	d = d.countingAt(start.Add(30*time.Minute)).addOne(roleNamed(2), 6)
+	d = d.countingAt(start.Add(59*time.Minute)).addOne(roleNamed(3), 5)
 	for _, c := range []struct {
 		after            time.Duration
 		deleted, hadMost int
@@ -86,37 +87,79 @@ func TestADeletionCountsForAnHour(t *testing.T) {
 		{2 * time.Hour, 0, 0},
 		{-time.Hour, 3, 7}, // by a clock that was ahead
 	} {
-		deleted, most := d.countingAt(start.Add(c.after)).totals()
+		deleted, most := d.countingAt(start.Add(c.after)).totals(noneDue)
 		if deleted[object.Role] != c.deleted || most[object.Role] != c.hadMost {
 			t.Errorf("after %s: %d deleted of %d, want %d of %d", c.after, deleted[object.Role], most[object.Role], c.deleted, c.hadMost)
 		}
 	}
-	if deleted, _ := d.totals(); deleted[object.Role] != 3 {
+	if deleted, _ := d.totals(noneDue); deleted[object.Role] != 3 {
 		t.Errorf("%+v was changed", d)
 	}
 }
 
-// However deletions are spread, no hour sees more of them than one limit.
+func roleNamed(i int) object.Ref { return object.Ref{Kind: object.Role, Name: strconv.Itoa(i)} }
+
+func noneDue(object.Ref) bool { return false }
+
+// An object that is deleted again counts once, from its last deletion on.
+func TestAnObjectThatIsDeletedAgainCountsOnce(t *testing.T) {
+	start := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+	var none *Deletions
+	first := none.countingAt(start).addOne(roleNamed(1), 2)
+	d := first.countingAt(start.Add(5*time.Minute)).addOne(roleNamed(1), 2)
+	d = d.countingAt(start.Add(40*time.Minute)).addOne(roleNamed(2), 2)
+	d = d.countingAt(start.Add(50*time.Minute)).addOne(roleNamed(1), 1)
+	for after, want := range map[time.Duration]int{50 * time.Minute: 2, 105 * time.Minute: 2, 2 * time.Hour: 0} {
+		if deleted, _ := d.countingAt(start.Add(after)).totals(noneDue); deleted[object.Role] != want {
+			t.Errorf("after %s: %d deleted, want %d", after, deleted[object.Role], want)
+		}
+	}
+	if deleted, _ := d.totals(func(r object.Ref) bool { return r == roleNamed(1) }); deleted[object.Role] != 1 {
+		t.Errorf("%d deleted beside the one that is due, want 1", deleted[object.Role])
+	}
+	if deleted, _ := first.totals(noneDue); deleted[object.Role] != 1 || len(first.Spans[0].Objects) != 1 {
+		t.Errorf("%+v was changed", first)
+	}
+}
+
+// However many objects are deleted, the record has room for them.
+func TestTheNamesOfDeletedObjectsAreBounded(t *testing.T) {
+	now := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+	var d *Deletions
+	for i := range 5000 {
+		d = d.countingAt(now).addOne(roleNamed(i), 5000)
+	}
+	if deleted, _ := d.totals(noneDue); deleted[object.Role] != 5000 || len(d.Spans[0].Objects) != brakeNames {
+		t.Errorf("%d deleted, %d names", deleted[object.Role], len(d.Spans[0].Objects))
+	}
+}
+
+// However deletions are spread, no hour sees more objects deleted than one limit.
 func TestNoHourHasTwoBudgets(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		now := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+		names := rapid.SampledFrom([]int{60, 1000}).Draw(t, "names")
 		var d *Deletions
 		var made []time.Time
-		objects := 1000
+		var what []object.Ref
 		for range rapid.IntRange(1, 400).Draw(t, "deletions") {
 			now = now.Add(time.Duration(rapid.IntRange(0, 300).Draw(t, "seconds")) * time.Second)
-			deleted, most := d.countingAt(now).totals()
-			b := Brake{Objects: map[object.Kind]int{object.Role: objects}, Deletes: map[object.Kind]int{object.Role: 1}, Deleted: deleted, Most: most, Limit: Limit{Count: 50}}
+			r := roleNamed(rapid.IntRange(1, names).Draw(t, "role"))
+			deleted, most := d.countingAt(now).totals(func(x object.Ref) bool { return x == r })
+			b := Brake{Objects: map[object.Kind]int{object.Role: 1000}, Deletes: map[object.Kind]int{object.Role: 1}, Deleted: deleted, Most: most, Limit: Limit{Count: 50}}
 			if b.Check() != "" {
 				continue
 			}
-			d = d.countingAt(now).addOne(object.Role, objects)
-			objects--
-			made = append(made, now)
+			d = d.countingAt(now).addOne(r, 1000)
+			made, what = append(made, now), append(what, r)
 		}
 		for i := range made {
-			if j := i + 50; j < len(made) && made[j].Sub(made[i]) < time.Hour {
-				t.Fatalf("51 deletions within %s", made[j].Sub(made[i]))
+			gone := map[object.Ref]bool{}
+			for j := i; j < len(made) && made[j].Sub(made[i]) < time.Hour; j++ {
+				gone[what[j]] = true
+			}
+			if len(gone) > 50 {
+				t.Fatalf("%d objects deleted within an hour", len(gone))
 			}
 		}
 	})

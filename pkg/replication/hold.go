@@ -66,13 +66,17 @@ func (b *deletionBrake) checkBrake(d removal) ([]object.Ref, error) {
 	if len(fresh) == 0 {
 		return nil, nil
 	}
+	due := map[object.Ref]bool{}
 	for _, r := range fresh {
 		deletes[r.Kind]++
+		due[r] = true
 	}
 	if err := b.checkPrimary(fresh); err != nil {
 		return nil, err // whatever was approved: that was for the organization before
 	}
-	deleted, most := b.rec.progress.Deletions.countingAt(b.Now()).totals()
+	deleted, most := b.rec.progress.Deletions.countingAt(b.Now()).totals(func(r object.Ref) bool {
+		return due[r] || !b.reviewing && b.ledger.isCountedHeld(r)
+	})
 	b.objectsBefore = b.countObjects(d)
 	b.creates = d.creates
 	check := Brake{Objects: b.objectsBefore, Creates: countByKind(d.creates), Deletes: deletes, Deleted: deleted, Most: most,

@@ -2,6 +2,7 @@ package replication_test
 
 import (
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -55,6 +56,50 @@ func TestADeletionIsHeldIfTheCreationBesideItFails(t *testing.T) {
 			w.run()
 			w.wantEqual()
 			w.wantStatus(replication.Synced)
+		})
+	}
+}
+
+// An object that is deleted, created again and deleted again is one object, however often that
+// happens within the hour, and whether its deletion is made or waits for approval.
+func TestObjectsThatComeAndGoAreNotHeld(t *testing.T) {
+	for way, prepare := range map[string]func(*world){
+		"by the feed":          func(*world) {},
+		"by a full comparison": func(w *world) { w.primary.NoFeed, w.pair.CompareEvery = true, time.Minute },
+	} {
+		t.Run(way, func(t *testing.T) {
+			w := newWorld(t)
+			prepare(w)
+			w.fillBag("jobs", 100)
+			w.fillBag("scratch", 4)
+			w.pair.MaxDelete = replication.Limit{Count: 10}
+			w.run()
+			for range 6 {
+				w.primary.Unset("/data/scratch")
+				for i := range 3 {
+					w.primary.Unset(fmt.Sprintf("/data/jobs/i%05d", i))
+				}
+				w.wantOutcome(w.run(), replication.OutcomeDone)
+				w.wantEqual()
+				w.fillBag("scratch", 4)
+				for i := range 3 {
+					w.primary.Set(fmt.Sprintf("/data/jobs/i%05d", i), "again")
+				}
+				w.wantOutcome(w.run(), replication.OutcomeDone)
+				w.wantEqual()
+			}
+			for i := range 10 { // 7 of these have not been deleted yet
+				w.primary.Unset(fmt.Sprintf("/data/jobs/i%05d", i))
+			}
+			w.wantOutcome(w.run(), replication.OutcomeHeld)
+			if h := w.hold(); h.Deletes != 10 || !strings.Contains(h.Reason, "15 of 106 objects") {
+				t.Errorf("hold %+v", h)
+			}
+			w.primary.Unset("/data/scratch")
+			w.run()
+			if h := w.hold(); h.Deletes != 15 || !strings.Contains(h.Reason, "15 of 106 objects") {
+				t.Errorf("hold %+v", h)
+			}
 		})
 	}
 }

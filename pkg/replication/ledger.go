@@ -361,6 +361,12 @@ func (l *ledger) heldCounts() map[object.Kind]int {
 	return n
 }
 
+// isCountedHeld reports whether an object is one of those that heldCounts counts.
+func (l *ledger) isCountedHeld(r object.Ref) bool {
+	e := l.entries[r]
+	return e.isHeld() || e.isReplicated() && l.isHeldWithBag(r)
+}
+
 // heldItems are the items of a bag that are held by themselves.
 func (l *ledger) heldItems(bag object.Ref) (items []object.Ref) {
 	if bag.Kind.Child() == "" {

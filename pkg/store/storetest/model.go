@@ -187,7 +187,8 @@ func drawProgress(t *rapid.T, now time.Time) replication.Progress {
 		LastAttempt: now,
 		Deletions: &replication.Deletions{Since: now, Spans: []replication.DeletionCount{{},
 			{Deleted: map[object.Kind]int{object.Role: rapid.IntRange(0, 9).Draw(t, "deletions")},
-				Most: map[object.Kind]int{object.Role: rapid.IntRange(0, 99).Draw(t, "most")}}}},
+				Most:    map[object.Kind]int{object.Role: rapid.IntRange(0, 99).Draw(t, "most")},
+				Objects: []object.Ref{{Kind: object.Role, Name: "web"}, {Kind: object.DataBagItem, Name: "users", Sub: "alice"}}}}},
 		Objects: rapid.IntRange(0, 9).Draw(t, "objects"),
 
 		UnsyncedSince: now, ObjectsAt: now,

@@ -79,7 +79,7 @@ func drawPair(t *rapid.T) transfer.Pair {
 	if rapid.Bool().Draw(t, "hold") {
 		g.Hold = &replication.Hold{At: moment.Draw(t, "held"), Reason: "too much", Deletes: 9, Records: 2,
 			Primary: "https://chef#2", Sample: objects.Draw(t, "sample")}
-		span := replication.DeletionCount{Deleted: map[object.Kind]int{object.Role: 7}, Most: map[object.Kind]int{object.Role: 9}}
+		span := replication.DeletionCount{Deleted: map[object.Kind]int{object.Role: 7}, Most: map[object.Kind]int{object.Role: 9}, Objects: objects.Draw(t, "deleted")}
 		g.Deletions = &replication.Deletions{Since: moment.Draw(t, "since"), Spans: []replication.DeletionCount{span}}
 		g.Identity = "https://chef#1"
 	}
