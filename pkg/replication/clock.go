@@ -58,8 +58,12 @@ func (p PairState) retryAsked() bool {
 }
 
 // resyncAsked reports whether the operator asked for a full comparison that hasn't begun
-// yet. Whose clock is ahead doesn't matter.
+// yet. Whose clock is ahead doesn't matter. Records of before don't say for which resync
+// the last compare began: there, one that was asked for long before it counts as done.
 func (p PairState) resyncAsked(now time.Time) bool {
 	asked, last := p.Desired.ResyncAt, p.Progress.LastCompare
-	return !asked.IsZero() && !sameMoment(asked, p.Progress.ResyncedAt) && (asked.After(last) || isAhead(last, now))
+	if asked.IsZero() || sameMoment(asked, p.Progress.ResyncedAt) {
+		return false
+	}
+	return !p.Progress.ResyncedAt.IsZero() || asked.After(last.Add(-clockSkew)) || isAhead(last, now)
 }

@@ -169,27 +169,7 @@ func TestOperatorsAreHeardWhateverTheirClock(t *testing.T) {
 		w.pass()
 		asked := w.now().Add(year)
 		w.direct(replication.DesiredChange{Resync: &asked})
-		ctx, cancel := context.WithCancel(context.Background())
-		defer cancel()
-		reads := 0
-		w.primary.Refuse = func(op string, _ object.Ref) error {
-			if op == "get" {
-				if reads++; reads == 6 {
-					cancel()
-				}
-			}
-			return nil
-		}
-		if _, err := w.engine().Pass(ctx, replication.PassOptions{}); err == nil {
-			t.Fatal("the compare wasn't broken off")
-		}
-		work := w.record().Progress.Work
-		if work == nil || work.After == "" {
-			t.Fatalf("work %+v", work)
-		}
-		started := work.Started
-		w.advance(time.Minute)
-		w.primary.Refuse = nil
+		started := w.breakOffAt(6).Started
 		w.pass()
 		if at := w.record().Progress.LastCompare; !at.Equal(started) {
 			t.Errorf("the compare that ended began at %s, want the one of %s to go on", at, started)
@@ -203,6 +183,50 @@ func TestOperatorsAreHeardWhateverTheirClock(t *testing.T) {
 		w.direct(replication.DesiredChange{Resync: new(w.now())})
 		w.pass()
 		w.wantEqual()
+	})
+	t.Run("a resync by a clock that is behind", func(t *testing.T) {
+		w := newWorld(t)
+		w.fill()
+		w.pass()
+		w.replica.Set("/roles/web", "edited")
+		asked := w.now().Add(-5 * time.Minute)
+		w.direct(replication.DesiredChange{Resync: &asked})
+		w.pass()
+		w.wantEqual()
+		if run := w.pass(); run.Mode == "compare" {
+			t.Error("it is done again and again")
+		}
+	})
+	t.Run("a resync by a clock that is behind, during a compare", func(t *testing.T) {
+		w := newWorld(t)
+		w.tuning.Window, w.pair.ReconcileEvery = 1, time.Hour
+		w.fill()
+		w.pass()
+		w.advance(time.Hour)
+		w.replica.Set("/data/users/alice", "edited") // behind the cursor, and the rule leaves it
+		w.breakOffAt(6)
+		asked := w.now().Add(-5 * time.Minute)
+		w.direct(replication.DesiredChange{Resync: &asked})
+		w.pass()
+		w.pass()
+		w.wantEqual()
+	})
+	t.Run("objects to be compared, by a clock that is behind, during a compare", func(t *testing.T) {
+		w := newWorld(t)
+		w.tuning.Window, w.pair.ReconcileEvery = 1, time.Hour
+		w.fill()
+		w.pass()
+		w.advance(time.Hour)
+		w.replica.Set("/data/users/alice", "edited")
+		w.breakOffAt(6)
+		asked := w.now().Add(-5 * time.Minute)
+		w.direct(replication.DesiredChange{ResyncObjectsAt: &asked, ResyncObjects: []object.Ref{mustRef("/data/users/alice")}})
+		w.pass()
+		w.pass()
+		w.wantEqual()
+		if asked := w.record().ObjectsAsked(); asked != nil {
+			t.Errorf("%v are asked for still", asked)
+		}
 	})
 	t.Run("a retry", func(t *testing.T) {
 		w := newWorld(t)
@@ -255,6 +279,32 @@ func TestOperatorsAreHeardWhateverTheirClock(t *testing.T) {
 		w.pass()
 		w.wantEqual()
 	})
+}
+
+// breakOffAt breaks off a compare at the n-th object of the primary, and returns what is left.
+func (w *world) breakOffAt(n int) *replication.Work {
+	w.t.Helper()
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	reads := 0
+	w.primary.Refuse = func(op string, _ object.Ref) error {
+		if op == "get" {
+			if reads++; reads == n {
+				cancel()
+			}
+		}
+		return nil
+	}
+	if _, err := w.engine().Pass(ctx, replication.PassOptions{}); err == nil {
+		w.t.Fatal("the compare wasn't broken off")
+	}
+	w.primary.Refuse = nil
+	work := w.record().Progress.Work
+	if work == nil || work.After == "" {
+		w.t.Fatalf("work %+v", work)
+	}
+	w.advance(time.Minute)
+	return work
 }
 
 // heldWorld is a pair that a brake holds.

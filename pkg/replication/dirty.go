@@ -53,8 +53,7 @@ func shortenScopes(refs []object.Ref) []object.Ref {
 // the objects that the operator named.
 func (p *pass) resetDirty() {
 	p.rec.progress.Dirty = nil
-	w := p.rec.progress.Work
-	if p.observer.resync != nil || p.due.full && w != nil && !p.rec.desired.ResyncObjectsAt.After(w.Started) {
+	if p.observer.resync != nil || p.due.full && !p.due.resumeCompare {
 		p.rec.progress.ObjectsAt = p.rec.desired.ResyncObjectsAt
 	}
 }

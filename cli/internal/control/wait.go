@@ -65,7 +65,7 @@ func waitSynced(ctx context.Context, read func(context.Context, app.Pair) (repli
 			return false, exit.With(exit.Held, HeldError(p.ID, h), "chef-sync-ctl plan "+p.ID.String())
 		}
 		// A pass that was running when it was asked for doesn't count.
-		asked := st.Desired.ResyncAt.After(st.Progress.LastCompare) || len(st.ObjectsAsked()) > 0
+		asked := st.CompareAsked(time.Now()) || st.Progress.Work != nil || len(st.ObjectsAsked()) > 0
 		return !asked && !st.Progress.LastSuccess.Before(since) && st.Progress.Hold == nil, nil
 	})
 }

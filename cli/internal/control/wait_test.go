@@ -22,19 +22,25 @@ func returning(st replication.PairState) func(context.Context, app.Pair) (replic
 // has begun.
 func TestAWaitForACompareIsNotOverWithAnotherPass(t *testing.T) {
 	asked := time.Date(2026, 11, 25, 12, 0, 0, 0, time.UTC)
+	ended := replication.Progress{LastCompare: asked.Add(time.Second), ResyncedAt: asked}
+	behind := replication.Progress{LastCompare: asked.Add(time.Minute)}
+	begun := replication.Progress{LastCompare: asked.Add(-time.Hour), ResyncedAt: asked, Work: &replication.Work{Full: true}}
+	before := replication.Progress{LastCompare: asked.Add(-time.Hour)}
 	for name, c := range map[string]struct {
-		success, compare, resync time.Time
-		want                     exit.Code
+		progress replication.Progress
+		success  time.Duration
+		resync   time.Time
+		want     exit.Code
 	}{
-		"nothing yet":                       {asked.Add(-time.Minute), asked.Add(-time.Hour), asked, exit.Temporary},
-		"a pass that was running":           {asked.Add(time.Second), asked.Add(-time.Hour), asked, exit.Temporary},
-		"the compare":                       {asked.Add(time.Minute), asked.Add(time.Second), asked, exit.OK},
-		"a pass, and no compare was wanted": {asked.Add(time.Second), asked.Add(-time.Hour), time.Time{}, exit.OK},
+		"nothing yet":                             {before, -time.Minute, asked, exit.Temporary},
+		"a pass that was running":                 {before, time.Second, asked, exit.Temporary},
+		"a pass that was running, then a compare": {begun, time.Second, asked, exit.Temporary},
+		"a compare before, and a clock behind":    {behind, time.Minute, asked, exit.Temporary},
+		"the compare":                             {ended, time.Minute, asked, exit.OK},
+		"a pass, and no compare was wanted":       {before, time.Second, time.Time{}, exit.OK},
 	} {
-		st := replication.PairState{
-			Desired:  replication.Desired{ResyncAt: c.resync},
-			Progress: replication.Progress{LastSuccess: c.success, LastCompare: c.compare},
-		}
+		c.progress.LastSuccess = asked.Add(c.success)
+		st := replication.PairState{Desired: replication.Desired{ResyncAt: c.resync}, Progress: c.progress}
 		err := waitSynced(t.Context(), returning(st), []app.Pair{{Pair: replication.Pair{ID: replication.PairID{Replica: "eu", Org: "acme"}}}}, asked, time.Nanosecond)
 		if got := exit.Of(err); got != c.want {
 			t.Errorf("%s: code %d (%v), want %d", name, got, err, c.want)
