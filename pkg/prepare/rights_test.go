@@ -88,3 +88,17 @@ func TestServerWithoutPoliciesIsPreparedForOtherKinds(t *testing.T) {
 		}
 	}
 }
+
+// TestTheNextRunDeletesWhatAnInterruptedProofLeft: on a replica it would be drift.
+func TestTheNextRunDeletesWhatAnInterruptedProofLeft(t *testing.T) {
+	s := newFixture(t)
+	o := s.newOptions(prepare.Replica, s.superuserClient())
+	s.server.Fault(cheftest.Fault{Method: "DELETE", Path: "/roles/*", Times: 1, Status: http.StatusServiceUnavailable})
+	if _, err := prepare.Run(t.Context(), o); err == nil {
+		t.Fatal("the proof was not interrupted")
+	}
+	s.mustRun(o)
+	if a, err := o.Caller.Org("acme").Do(t.Context(), "GET", "/roles", nil); err != nil || string(a.Body) != "{}" {
+		t.Errorf("roles %s, %v; want none", a.Body, err)
+	}
+}

@@ -2,11 +2,11 @@ package prepare
 
 import (
 	"context"
-	"crypto/rand"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"maps"
 	"slices"
-	"strings"
 
 	"chefsync/pkg/chef"
 )
@@ -45,13 +45,20 @@ func (r *runner) verifyAccess(ctx context.Context) error {
 		return r.addRefusal("open a sandbox", err)
 	}
 	r.addStep(Fine, "proof: open a sandbox", "")
-	name := "chef-sync-probe-" + strings.ToLower(rand.Text()[:8])
+	name := r.probeName()
 	for _, collection := range []string{"/data", "/environments", "/roles"} {
 		if err := r.verifyWrite(ctx, collection, name, newObject(collection, name)); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// probeName returns the name of test objects. It is the same in each run, so that a run deletes
+// what an interrupted one left.
+func (r *runner) probeName() string {
+	sum := sha256.Sum256([]byte(r.Org + "/" + r.Name))
+	return "chef-sync-probe-" + hex.EncodeToString(sum[:4])
 }
 
 func (r *runner) verifyWrite(ctx context.Context, collection, name string, body []byte) error {
