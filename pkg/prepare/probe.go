@@ -107,7 +107,7 @@ func (r *runner) readOwnACLs(ctx context.Context) error {
 	if r.sync.Client().Orgless() {
 		return nil
 	}
-	groups := map[string]bool{string(r.report.Actor) + "s": true}
+	groups := map[string]bool{r.defaultGroup(): true}
 	for _, n := range r.requiredRights() {
 		if r.granted[n.collection] {
 			continue

@@ -48,13 +48,38 @@ type groupMembers struct {
 	Groups  []string `json:"groups"`
 }
 
+// ensureAccess ensures the rights and verifies them. The actor counts as a member of the
+// default group of its type, although it may have lost that: each user is in the group users
+// by a hidden group, and a program that writes the group without these takes the rights from
+// users who still belong to the organization (docs/chef-server-api.md §7.2, §13). If the
+// server refuses what the group allows, the actor gets rights of its own.
+func (r *runner) ensureAccess(ctx context.Context) error {
+	before := len(r.report.Steps)
+	if err := r.ensureRights(ctx); err != nil {
+		return err
+	}
+	err := r.verifyAccess(ctx)
+	if r.Check || r.caller == nil || !hasKind(err, chef.KindPermission) {
+		return err
+	}
+	done := slices.DeleteFunc(slices.Clone(r.report.Steps[before:]), func(s Step) bool { return s.State != Done })
+	r.report.Ready, r.report.Steps = true, append(r.report.Steps[:before], done...)
+	r.outsider, r.groups, r.granted = true, map[string]bool{}, map[string]bool{}
+	if err := r.ensureRights(ctx); err != nil {
+		return err
+	}
+	return r.verifyAccess(ctx)
+}
+
 // ensureRights checks that the groups of the actor have the required rights, and grants
 // missing ones to a separate group (docs/chef-server-api.md §8.3).
 func (r *runner) ensureRights(ctx context.Context) error {
 	if r.caller == nil || r.report.Actor == "" || r.caller.Client().Orgless() {
 		return nil
 	}
-	r.groups[string(r.report.Actor)+"s"] = true
+	if !r.outsider {
+		r.groups[r.defaultGroup()] = true
+	}
 	if err := r.findGroups(ctx); err != nil {
 		return err
 	}
@@ -79,6 +104,9 @@ func (r *runner) ensureRights(ctx context.Context) error {
 	}
 	return nil
 }
+
+// defaultGroup is the group to which a server adds all actors of the actor's type.
+func (r *runner) defaultGroup() string { return string(r.report.Actor) + "s" }
 
 // findGroups records which of the groups admins and rightsGroup the actor is in.
 func (r *runner) findGroups(ctx context.Context) error {
@@ -179,9 +207,10 @@ func (r *runner) ensureACL(ctx context.Context, path, what string, perms []strin
 	}
 	inGroup := func(g string) bool { return r.groups[g] }
 	lacking := r.lackingPerms(acl, perms, inGroup)
+	collection, isContainer := strings.CutPrefix(strings.TrimSuffix(path, "/_acl"), "/containers")
 	if len(lacking) == 0 {
-		if collection, ok := strings.CutPrefix(path, "/containers"); ok {
-			r.addGranted(strings.TrimSuffix(collection, "/_acl"), perms)
+		if isContainer {
+			r.addGranted(collection, perms)
 		}
 		return false, nil
 	}
@@ -204,6 +233,9 @@ func (r *runner) ensureACL(ctx context.Context, path, what string, perms []strin
 	if still := r.lackingPerms(acl, lacking, inGroup); len(still) > 0 {
 		return true, r.wrapError(r.caller, "read "+path+" back",
 			fmt.Errorf("%s isn't granted after it was added", strings.Join(still, ", ")), "run this again")
+	}
+	if isContainer {
+		r.granted[collection] = true
 	}
 	r.addStep(Done, what, "granted %s to the group %s", strings.Join(lacking, ", "), rightsGroup)
 	return true, nil

@@ -89,6 +89,47 @@ func TestServerWithoutPoliciesIsPreparedForOtherKinds(t *testing.T) {
 	}
 }
 
+// TestAUserOutsideTheGroupUsersGetsRights: who writes the group without its hidden groups takes
+// the rights from users that still belong to the organization
+// (docs/chef-server-api.md §7.2, §13).
+func TestAUserOutsideTheGroupUsersGetsRights(t *testing.T) {
+	s := newFixture(t)
+	s.org.PutRole("old", `{}`)
+	o := s.newOptions(prepare.Replica, s.superuserClient())
+	s.mustRun(o)
+	if _, err := o.Caller.Org("acme").Do(t.Context(), "PUT", "/groups/users",
+		[]byte(`{"groupname":"users","actors":{"users":[],"clients":[],"groups":[]}}`)); err != nil {
+		t.Fatal(err)
+	}
+	r := s.mustRun(o)
+	if !r.Changed || !slices.Equal(r.Groups, []string{"chef-sync"}) || hasStep(r, "rights on roles", prepare.Fine) {
+		t.Errorf("groups %v, steps %+v", r.Groups, r.Steps)
+	}
+	key, err := s.key.Load()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.newClient("ec_sync_user", key).Org("acme").Do(t.Context(), "DELETE", "/roles/old", nil); err != nil {
+		t.Errorf("the user may not delete an existing object: %v", err)
+	}
+	s.server.ResetRequests()
+	if r := s.mustRun(o); r.Changed || len(s.callerWrites()) > 0 {
+		t.Errorf("the next run changed something: %+v", r.Steps)
+	}
+}
+
+// TestARightThatTheServerRefusesInSpiteOfTheACL: the hint must be more than to run the same
+// command again.
+func TestARightThatTheServerRefusesInSpiteOfTheACL(t *testing.T) {
+	s := newFixture(t)
+	s.server.Fault(cheftest.Fault{Method: "GET", Path: "/roles", Status: http.StatusForbidden, Body: `{"error":["missing read permission"]}`,
+		Match: func(r *http.Request) bool { return r.Header.Get("X-Ops-UserId") == "ec_sync_user" }})
+	r, err := prepare.Run(t.Context(), s.newOptions(prepare.Primary, s.superuserClient()))
+	if err == nil || r.Ready || fault.HintOf(err) != "run this again with --org-admin" {
+		t.Errorf("error %v with hint %q, report %+v", err, fault.HintOf(err), r)
+	}
+}
+
 // TestTheNextRunDeletesWhatAnInterruptedProofLeft: on a replica it would be drift.
 func TestTheNextRunDeletesWhatAnInterruptedProofLeft(t *testing.T) {
 	s := newFixture(t)

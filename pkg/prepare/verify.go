@@ -29,7 +29,7 @@ func (r *runner) verifyAccess(ctx context.Context) error {
 		case hasKind(err, chef.KindForeign) && isOptional(path):
 			r.addStep(Unknown, "proof: read "+path, "the server does not serve it")
 		case err != nil:
-			return r.addRefusal("read "+path, err)
+			return r.addRefusal("read "+path, path, err)
 		default:
 			r.addStep(Fine, "proof: read "+path, "")
 			first[path] = firstName(path, names)
@@ -42,7 +42,7 @@ func (r *runner) verifyAccess(ctx context.Context) error {
 		return r.probeWrites(ctx, first)
 	}
 	if _, err := r.sync.Do(ctx, "POST", "/sandboxes", mustEncode(map[string]any{"checksums": map[string]any{emptyMD5: nil}})); err != nil {
-		return r.addRefusal("open a sandbox", err)
+		return r.addRefusal("open a sandbox", "/sandboxes", err)
 	}
 	r.addStep(Fine, "proof: open a sandbox", "")
 	name := r.probeName()
@@ -62,20 +62,26 @@ func (r *runner) probeName() string {
 }
 
 func (r *runner) verifyWrite(ctx context.Context, collection, name string, body []byte) error {
+	what := "create and delete in " + collection
 	if _, err := r.sync.Do(ctx, "POST", collection, body); err != nil && !hasKind(err, chef.KindExists) {
-		return r.addRefusal("create and delete in "+collection, err)
+		return r.addRefusal(what, collection, err)
 	}
 	if _, err := r.sync.Do(ctx, "DELETE", collection+"/"+name, nil); err != nil && !hasKind(err, chef.KindAbsent) {
-		return r.addRefusal("create and delete in "+collection, err)
+		return r.addRefusal(what, collection, err)
 	}
-	r.addStep(Fine, "proof: create and delete in "+collection, "")
+	r.addStep(Fine, "proof: "+what, "")
 	return nil
 }
 
-func (r *runner) addRefusal(what string, err error) error {
+// addRefusal adds a step for a request on a collection that failed, and returns its error.
+func (r *runner) addRefusal(what, collection string, err error) error {
 	r.addStep(Failed, "proof: "+what, "%v", err)
 	hint := ""
-	if hasKind(err, chef.KindPermission) {
+	switch {
+	case !hasKind(err, chef.KindPermission):
+	case r.outsider && r.granted[collection]: // the ACL grants it, and the server refuses it all the same
+		hint = "run this again with --org-admin"
+	default:
 		hint = "run prepare-org with the key of an admin of organization " + r.Org + ", so that it can add the rights"
 	}
 	return r.wrapError(r.sync, what, err, hint)
