@@ -4,8 +4,10 @@ import (
 	"fmt"
 	"net"
 	"net/url"
+	"strconv"
 	"strings"
 	"time"
+	"unicode"
 )
 
 // Defaults of a server.
@@ -28,8 +30,11 @@ func otherServerKeys() map[string]string {
 func (s *section) readServer(name string) Server {
 	chef := s.readProfile()
 	user := textType("user", "string", func(v string) (string, error) {
-		if v == "" {
+		switch {
+		case v == "":
 			return "", refuse("write the name of a user or client", "must not be empty")
+		case strings.ContainsFunc(v, func(r rune) bool { return unicode.IsSpace(r) || !unicode.IsPrint(r) }):
+			return "", refuse("write the name of a user or client", "%q contains spaces or control characters", v)
 		}
 		return v, nil
 	}, sameText)
@@ -135,6 +140,9 @@ func NormalizeURL(text string) (server, org string, err error) {
 	host, port := strings.TrimSuffix(strings.ToLower(u.Hostname()), "."), u.Port()
 	if !matches(`^[a-z0-9._:%-]+$`, host) {
 		return "", "", fmt.Errorf("has an invalid host name")
+	}
+	if n, err := strconv.Atoi(port); port != "" && (err != nil || n < 1 || n > 65535) {
+		return "", "", fmt.Errorf("has an invalid port")
 	}
 	if u.Scheme == "https" && port == "443" || u.Scheme == "http" && port == "80" {
 		port = ""

@@ -200,7 +200,14 @@ func (s *section) pathValue(key, fallback string) string {
 // addressValue reads HOST:PORT; "" is none. A problem suggests the usual port.
 func (s *section) addressValue(key, usualPort string) string {
 	return s.stringValue(key, "address HOST:PORT", "", func(v string) error {
-		if _, port, err := net.SplitHostPort(v); v != "" && (err != nil || port == "") {
+		if v == "" {
+			return nil
+		}
+		_, port, err := net.SplitHostPort(v)
+		if err == nil && port != "" {
+			_, err = net.LookupPort("tcp", port) // a number, or the name of a service
+		}
+		if err != nil || port == "" {
 			return refuse(fmt.Sprintf(`write an address and a port, such as %[1]s = ":%[2]s" or "127.0.0.1:%[2]s"`, key, usualPort),
 				"%q isn't an address to listen on", v)
 		}
