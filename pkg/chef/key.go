@@ -16,7 +16,7 @@ const minKeyBits = 1024
 // the PEM block is ignored. Errors never quote the input, nor the first line of a
 // key, which scanners for leaked keys search logs for.
 func ParseKey(data []byte) (*rsa.PrivateKey, error) {
-	for rest := data; ; {
+	for rest := bytes.TrimPrefix(data, []byte("\ufeff")); ; { // editors on Windows begin files with this
 		var block *pem.Block
 		block, rest = pem.Decode(rest)
 		if block == nil {

@@ -1,6 +1,7 @@
 package chef
 
 import (
+	"bytes"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -21,6 +22,8 @@ func TestParseKeyReadsBothForms(t *testing.T) {
 	pub := pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: x509.MarshalPKCS1PublicKey(&key.PublicKey)})
 	for name, data := range map[string][]byte{
 		"PKCS#1": pkcs1, "PKCS#8": pkcs8,
+		"byte order mark":  append([]byte("\ufeff"), pkcs1...),
+		"Windows lines":    bytes.ReplaceAll(pkcs1, []byte("\n"), []byte("\r\n")),
 		"text around":      append([]byte("a comment\n"), append(pkcs1, "\nmore"...)...),
 		"after public key": append(pub, pkcs8...),
 	} {

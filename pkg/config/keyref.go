@@ -1,6 +1,7 @@
 package config
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -127,6 +128,8 @@ func (r KeyRef) readContent(ctx context.Context, resolvers map[string]Resolver) 
 	return nil, fmt.Errorf("%s references aren't supported", r.Scheme)
 }
 
+// readFile reads a text file. The mark that editors on Windows put in front of UTF-8 is
+// dropped: it would be part of a token, and hide the first line of a key.
 func readFile(path string, limit int64) ([]byte, error) {
 	f, err := os.Open(path)
 	if err != nil {
@@ -137,7 +140,7 @@ func readFile(path string, limit int64) ([]byte, error) {
 	if err == nil && int64(len(data)) > limit {
 		err = fmt.Errorf("it is larger than %d bytes", limit)
 	}
-	return data, err
+	return bytes.TrimPrefix(data, []byte("\ufeff")), err
 }
 
 // Warning returns what is insecure about where the secret is kept, or "": a file that

@@ -38,6 +38,26 @@ func TestSecretsAreNeverPrinted(t *testing.T) {
 	}
 }
 
+// TestFilesOfWindows: its editors begin a file with a byte order mark.
+func TestFilesOfWindows(t *testing.T) {
+	folder := t.TempDir()
+	write := func(name, text string) string {
+		path := filepath.Join(folder, name)
+		if err := os.WriteFile(path, []byte("\ufeff"+text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	c, err := Loader{}.Load(write("chef-sync.toml", strings.ReplaceAll(minimalConfig, "env:KEY", "file:token")))
+	if err != nil {
+		t.Fatal(err)
+	}
+	write("token", "hunter2")
+	if s, err := c.Primary.Key.Resolve(t.Context(), nil); err != nil || string(s.Reveal()) != "hunter2" {
+		t.Errorf("got %q, %v", s.Reveal(), err)
+	}
+}
+
 func TestResolve(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "k.pem")
 	if err := os.WriteFile(path, []byte("from a file"), 0o600); err != nil {

@@ -21,7 +21,7 @@ type setting struct {
 // the value of anything else, such as ENV['HOME'], is nil. Whatever isn't a setting is left
 // out.
 func parseRuby(text string) (settings []setting) {
-	p := &rubyParser{text: []rune(text), line: 1}
+	p := &rubyParser{text: []rune(strings.TrimPrefix(text, "\ufeff")), line: 1} // editors on Windows begin files with this
 	for {
 		p.skipSpace(true)
 		if p.at >= len(p.text) {

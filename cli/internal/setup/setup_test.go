@@ -46,6 +46,14 @@ func TestSettingsOfARubyFile(t *testing.T) {
 	}
 }
 
+// TestRubyFileOfWindows: its editors begin a file with a byte order mark.
+func TestRubyFileOfWindows(t *testing.T) {
+	got := parseRuby("\ufeffmaster 'https://m'\r\nrole :replica\r\n")
+	if len(got) != 2 || got[0].name != "master" || got[0].value != "https://m" || got[1].value != "replica" {
+		t.Errorf("got %+v", got)
+	}
+}
+
 func TestConvertingTheFilesOfTwoReplicas(t *testing.T) {
 	eu := write(t, `# replica
 role :replica
