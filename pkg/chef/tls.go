@@ -17,7 +17,6 @@ func ExplainTLS(err error) (text, hint string) {
 	var unknown x509.UnknownAuthorityError
 	var invalid x509.CertificateInvalidError
 	var verify *tls.CertificateVerificationError
-	var alert tls.AlertError
 	var record tls.RecordHeaderError
 	switch {
 	case errors.As(err, &host):
@@ -37,8 +36,32 @@ func ExplainTLS(err error) (text, hint string) {
 		return shortCause(verify.Err), KindTLS.hint()
 	case errors.As(err, &invalid):
 		return shortCause(err), KindTLS.hint()
-	case errors.As(err, &alert):
-		return shortCause(err), "enable TLS 1.2 or newer on the server, or on the proxy in front of it"
+	}
+	return explainHandshake(shortCause(err))
+}
+
+// explainHandshake explains a handshake that the server refused, or in which it chose a version
+// that is refused here. crypto/tls has no exported errors for these.
+func explainHandshake(cause string) (text, hint string) {
+	const (
+		version = "enable TLS 1.2 or newer on the server, or on the proxy in front of it"
+		client  = "the server, or the proxy in front of it, demands a certificate of its clients, which this program doesn't have: " +
+			"let this machine connect without one"
+		common = "enable TLS 1.2 or newer with current ciphers on the server, or on the proxy in front of it; " +
+			"if it demands a certificate of its clients, let this machine connect without one"
+	)
+	for _, c := range [][2]string{
+		{"remote error: tls: protocol version not supported", version},
+		{"tls: server selected unsupported protocol version", version},
+		{"remote error: tls: certificate required", client},
+		{"remote error: tls: bad certificate", client},
+		{"remote error: tls: handshake failure", common},
+		{"remote error: tls: insufficient security level", common},
+		{"remote error: tls: unrecognized name", "write a name that the server's certificate is for into the URL"},
+	} {
+		if strings.HasPrefix(cause, c[0]) {
+			return cause, c[1]
+		}
 	}
 	return "", ""
 }
