@@ -49,11 +49,18 @@ func (s *section) subTable(key string, env bool) *section {
 	if t, isTable := v.(map[string]any); isTable {
 		sub.values = t
 	} else if _, isList := v.([]any); isList {
-		s.addProblem(sub.path, "write ["+key+"] once, with single brackets", "there can only be one %s", key)
+		s.addProblem(sub.path, "write ["+s.headerOf(key)+"] once, with single brackets", "there can only be one %s", key)
 	} else {
-		s.badValue(key, "write ["+key+"] and its keys below", "must be a table")
+		s.badValue(key, "write ["+s.headerOf(key)+"] and its keys below", "must be a table")
 	}
 	return sub
+}
+
+// headerOf returns the name of a table below this one as the file writes it, without the
+// numbers of elements: replica.headers.
+func (s *section) headerOf(key string) string {
+	path, _, _ := strings.Cut(s.path, "[") // no array of tables is below another one
+	return joinKey(path, key)
 }
 
 // subTables returns the elements of an array of tables.
@@ -64,13 +71,13 @@ func (s *section) subTables(key string) (list []*section) {
 	}
 	elements, ok := v.([]any)
 	if !ok {
-		s.addProblem(joinKey(s.path, key), "write [["+joinKey(s.path, key)+"]], with double brackets", "there can be several of these")
+		s.addProblem(joinKey(s.path, key), "write [["+s.headerOf(key)+"]], with double brackets", "there can be several of these")
 		return nil
 	}
 	for i, e := range elements {
 		t, ok := e.(map[string]any)
 		if !ok {
-			s.addProblem(indexKey(joinKey(s.path, key), i), "write [["+key+"]] and its keys below", "must be a table")
+			s.addProblem(indexKey(joinKey(s.path, key), i), "write [["+s.headerOf(key)+"]] and its keys below", "must be a table")
 			continue
 		}
 		list = append(list, &section{reader: s.reader, path: indexKey(joinKey(s.path, key), i), values: t})
