@@ -215,6 +215,9 @@ func (f initFlags) replicaServers(loader config.Loader) (servers []setup.Server,
 			if err != nil {
 				return nil, fmt.Errorf("--replica %s: %q is not a URL: %w", r, url, err)
 			}
+			if c.URL == "" {
+				return nil, fmt.Errorf("--replica %s: %s: profile %q has no chef_server_url", r, c.File, c.Profile)
+			}
 			url = c.URL
 		}
 		servers = append(servers, setup.Server{Name: name, URL: url})

@@ -134,6 +134,9 @@ func (c *chefSync) finish() error {
 	}
 	c.file.Primary = primary
 	r := c.replica
+	if r.URL != "" && !strings.Contains(r.URL, "://") {
+		r.URL = "https://" + r.URL
+	}
 	if r.URL == "" {
 		r.URL = unknownURL
 		c.file.Notes = append(c.file.Notes, fmt.Sprintf("%s doesn't say which server it is for: write the URL of the replica,\n"+
@@ -161,7 +164,9 @@ func (f *File) addOrganization(o Organization, replica string) {
 	for i := range f.Organizations {
 		known := &f.Organizations[i]
 		if known.Source == o.Source && cmp.Or(known.Destination, known.Source) == cmp.Or(o.Destination, o.Source) {
-			known.Replicas = append(known.Replicas, replica)
+			if len(known.Replicas) > 0 { // else it is for all
+				known.Replicas = append(known.Replicas, replica)
+			}
 			return
 		}
 	}

@@ -96,6 +96,27 @@ log_level ENV['LEVEL']
 	}
 }
 
+// TestAnOrganizationOfAllReplicasStaysOne: a flag has named it, and a file names it for one.
+func TestAnOrganizationOfAllReplicasStaysOne(t *testing.T) {
+	f := &File{Organizations: []Organization{{Source: "a"}}}
+	path := write(t, "master 'chef.example.com'\nreplica 'chef-eu.example.com'\norganizations %w[a b]\n")
+	if err := f.AddChefSync(path, "eu", ""); err != nil {
+		t.Fatal(err)
+	}
+	f.Replicas = append(f.Replicas, Server{Name: "us", URL: "https://chef-us.example.com"})
+	c, err := (config.Loader{}).Parse("f.toml", []byte(f.TOML()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var pairs []string
+	for _, p := range c.Pairs() {
+		pairs = append(pairs, p.ID.String())
+	}
+	if want := []string{"eu/a", "us/a", "eu/b"}; !reflect.DeepEqual(pairs, want) {
+		t.Errorf("pairs %v, want %v", pairs, want)
+	}
+}
+
 const converted = `# Written by chef-sync-ctl init. The other keys are explained in the file that
 # init --sample writes. Check this file with: chef-sync-ctl config validate
 #
