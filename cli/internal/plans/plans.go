@@ -72,8 +72,8 @@ func Show(ctx context.Context, env *cmdline.Env, a *app.App, pairs []app.Pair, o
 	return exit.Silent(code)
 }
 
-// noteScans says how old the plans are whose changes come from scans: what the primary
-// changed since isn't in them.
+// noteScans says how old the plans are whose changes come from scans, and what the scans
+// could not read: what the primary changed since isn't in them.
 func noteScans(ctx context.Context, env *cmdline.Env, a *app.App, pairs []app.Pair, plans []replication.Plan) {
 	oldest := time.Time{}
 	for _, plan := range plans {
@@ -86,6 +86,11 @@ func noteScans(ctx context.Context, env *cmdline.Env, a *app.App, pairs []app.Pa
 			continue
 		}
 		last, err := a.LastScan(ctx, pairs[i].SourceOrg)
+		for _, u := range last.Unread {
+			if pairs[i].Includes(u.Kind) {
+				env.Output().Note("%s: the scan has not read all %s: %s", plan.Pair, strings.ReplaceAll(u.Kind.ConfigName(), "_", " "), u.Error)
+			}
+		}
 		if err == nil && !last.Good.IsZero() && (oldest.IsZero() || last.Good.Before(oldest)) {
 			oldest = last.Good
 		}

@@ -68,13 +68,18 @@ func (r *scanRun) recordFailure(ctx context.Context, kind object.Kind, err error
 		return err
 	}
 	r.report.Failed = append(r.report.Failed, err)
+	r.setUnread(kind, err)
+	return nil
+}
+
+// setUnread notes why a kind could not be read completely. The first reason stays.
+func (r *scanRun) setUnread(kind object.Kind, err error) {
 	if r.report.Unread == nil {
 		r.report.Unread = map[object.Kind]error{}
 	}
 	if r.report.Unread[kind] == nil {
 		r.report.Unread[kind] = err
 	}
-	return nil
 }
 
 // reading reads listed objects. The result omits those that it didn't read.

@@ -3,6 +3,8 @@ package scan
 import (
 	"cmp"
 	"context"
+	"errors"
+	"fmt"
 	"slices"
 
 	"chefsync/pkg/fault"
@@ -80,6 +82,7 @@ func (r *scanRun) mergeMissing(ctx context.Context, refs []object.Ref) error {
 			ask = append(ask, ref)
 		default:
 			r.deferDeletion(ref)
+			r.unconfirmed[ref.Kind]++
 		}
 	}
 	r.confirmsLeft -= len(ask)
@@ -106,6 +109,19 @@ func (r *scanRun) deferDeletion(ref object.Ref) {
 	k.Missing = true
 	r.current.Objects[ref] = k
 	r.report.Pending++
+}
+
+// noteUnconfirmed reports the kinds with deletions that were left to the next scan as not
+// read completely: pairs that applied this scan are not in sync yet.
+func (r *scanRun) noteUnconfirmed() {
+	for kind, n := range r.unconfirmed {
+		text := "1 object is missing from its list"
+		if n > 1 {
+			text = fmt.Sprintf("%d objects are missing from their lists", n)
+		}
+		r.setUnread(kind, &fault.Error{Op: "confirm deletions", Class: fault.Transient, Hint: "wait for the next scan, which confirms them",
+			Err: errors.New(text)})
+	}
 }
 
 // deleteWithItems records that an object is deleted, a data bag with its items.

@@ -224,10 +224,14 @@ func TestUnconfirmedDeletionsWaitForASecondScan(t *testing.T) {
 	eachRole(w.org.DeleteRole)
 	if r := w.mustScan(); r.Pending != 3 || r.Changes != 50 {
 		t.Errorf("%d deletions pending and %d recorded, want 3 and 50", r.Pending, r.Changes)
+	} else if err := r.Unread[object.Role]; err == nil || !strings.Contains(err.Error(), "3 objects are missing") || len(r.Failed) > 0 {
+		t.Errorf("not read: %v, failed %v; want the roles, and no failure", r.Unread, r.Failed)
 	}
 	w.newRows()
 	w.org.PutRole("r52", `{"description":"back again"}`)
-	w.scanAndWantRows("update /roles/r52", "delete /roles/r51", "delete /roles/r50")
+	if r := w.scanAndWantRows("update /roles/r52", "delete /roles/r51", "delete /roles/r50"); len(r.Unread) > 0 {
+		t.Errorf("not read after the second scan: %v", r.Unread)
+	}
 
 	// A failed scan in between doesn't count.
 	eachRole(func(name string) { w.org.PutRole(name, `{}`) })

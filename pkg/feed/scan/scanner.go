@@ -108,7 +108,7 @@ type Report struct {
 	// of them is unchanged; the next scan reads them again.
 	Failed []error
 	// Unread are the kinds that could not be read completely, each with its first error
-	// in Failed.
+	// in Failed, or with the deletions that the next scan confirms.
 	Unread map[object.Kind]error
 	Head   changelog.Head // of the change log after the scan
 	// Generation is the generation of the snapshot after the scan.
@@ -126,7 +126,7 @@ type Report struct {
 // replication.ErrFenced and ErrOvertaken mean that the lease was lost. A single list or
 // object that can't be read is not an error; see Report.Failed.
 func (s *Scanner) Scan(ctx context.Context) (Report, error) {
-	r := &scanRun{Scanner: s, confirmsLeft: maxConfirmed}
+	r := &scanRun{Scanner: s, confirmsLeft: maxConfirmed, unconfirmed: map[object.Kind]int{}}
 	r.report.Started = s.Now()
 	got, err := s.acquireLease(ctx)
 	if err == nil {
@@ -148,6 +148,7 @@ func (r *scanRun) scanLeased(ctx context.Context) error {
 		return errors.Join(leaseLost(held), err)
 	}
 	err = r.scanKinds(held)
+	r.noteUnconfirmed()
 	if err == nil || !r.beginsChangeLog || isInterrupted(held) && len(r.current.Listed) > 0 {
 		err = errors.Join(leaseLost(held), err, r.saveResult(held))
 	}
@@ -218,7 +219,8 @@ type scanRun struct {
 	rows             []changelog.Change
 	firstReads       []object.Ref // objects of the current scope that were read for the first time
 	deleted          []object.Ref
-	confirmsLeft     int // GETs left to confirm deletions
+	confirmsLeft     int                 // GETs left to confirm deletions
+	unconfirmed      map[object.Kind]int // deletions left to the next scan because there were none left
 	rotationComplete bool
 	report           Report
 }
