@@ -134,6 +134,8 @@ func loadConfig(o Options) (*config.Config, config.Loader, error) {
 		return nil, loader, exit.With(exit.Usage, err, "chef-sync-ctl init --config "+path)
 	case errors.As(err, &wrong):
 		return nil, loader, exit.With(exit.Usage, fmt.Errorf("the configuration can't be used:\n%w", err), "")
+	case errors.Is(err, fs.ErrPermission):
+		return nil, loader, exit.With(exit.Usage, err, "run the command as the user of the service, such as: sudo -u chef-sync chef-sync-ctl")
 	case err != nil:
 		return nil, loader, exit.With(exit.Usage, err, "")
 	}
@@ -167,13 +169,14 @@ func usualPlaces() []string {
 }
 
 // FindConfig is the configuration file to use: the one that was named, else the
-// first of the usual places that is there.
+// first of the usual places that is there, or that can't be looked at: to say that it
+// isn't there would be wrong, and another file must not be used instead.
 func FindConfig(named string) (string, error) {
 	if named != "" {
 		return named, nil
 	}
 	for _, p := range usualPlaces() {
-		if _, err := os.Stat(p); err == nil {
+		if _, err := os.Stat(p); !errors.Is(err, fs.ErrNotExist) {
 			return p, nil
 		}
 	}

@@ -13,6 +13,7 @@ import (
 	"chefsync/cli/internal/app"
 	"chefsync/cli/internal/exit"
 	"chefsync/pkg/chef/cheftest"
+	"chefsync/pkg/config"
 	"chefsync/pkg/fault"
 	"chefsync/pkg/replication"
 )
@@ -156,5 +157,17 @@ func TestTheFeedIsProbedAsConfigured(t *testing.T) {
 				t.Errorf("error %v of class %s, want class %q", err, fault.ClassOf(err), c.class)
 			}
 		})
+	}
+}
+
+// TestAConfigurationThatCannotBeLookedAtIsUsed: a folder of the service, /etc/chef-sync,
+// may be closed to the operator. A link to itself is as impossible to look at, for root too.
+func TestAConfigurationThatCannotBeLookedAtIsUsed(t *testing.T) {
+	t.Chdir(t.TempDir())
+	if err := os.Symlink(config.FileName, config.FileName); err != nil {
+		t.Fatal(err)
+	}
+	if path, err := app.FindConfig(""); path != config.FileName || err != nil {
+		t.Errorf("found %q, %v; want %s", path, err, config.FileName)
 	}
 }
