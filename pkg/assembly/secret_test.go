@@ -24,6 +24,7 @@ func TestSecretErrorKeepsTheClassOfItsCause(t *testing.T) {
 		{inner(fault.Denied), fault.Denied, "inner"},
 		{fmt.Errorf("read secret x: %w", context.DeadlineExceeded), fault.Transient, "try again"},
 		{fs.ErrNotExist, fault.Denied, "check key"},
+		{&fs.PathError{Op: "open", Path: "k.pem", Err: fs.ErrPermission}, fault.Denied, "let the user of this process read it, or run the command as the user of the service"},
 		{errors.New("no private key found"), fault.Denied, "check key"},
 	} {
 		err := secretError(&fault.Error{Op: "load the key of sync", Server: "eu", Class: fault.Denied, Hint: "check key"}, c.err)

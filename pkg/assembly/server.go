@@ -7,6 +7,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
+	"io/fs"
 	"maps"
 	"net/http"
 	"time"
@@ -81,6 +82,8 @@ func secretError(e *fault.Error, err error) error {
 		e.Class, e.Hint = inner.Class, cmp.Or(inner.Hint, e.Hint)
 	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
 		e.Class, e.Hint = fault.Transient, "try again"
+	case errors.Is(err, fs.ErrPermission):
+		e.Hint = "let the user of this process read it, or run the command as the user of the service"
 	}
 	return e
 }

@@ -281,8 +281,8 @@ func TestFoldersAndKeyFiles(t *testing.T) {
 		t.Fatal(err)
 	}
 	l := &doctor.List{Group: "g"}
-	doctor.CheckFolder(l, "stage", filepath.Join(dir, "not", "yet"))
-	doctor.CheckFolder(l, "file", filepath.Join(open, "below a file"))
+	doctor.CheckFolder(l, "stage", filepath.Join(dir, "not", "yet"), doctor.Warn)
+	doctor.CheckFolder(l, "file", filepath.Join(open, "below a file"), doctor.Fail)
 	doctor.CheckKeyFiles(l, map[string]string{"a": "file:" + open, "b": "file:" + dir + "/none", "c": "env:KEY"})
 	for name, want := range map[string]doctor.State{"stage": doctor.OK, "file": doctor.Fail, "key of a": doctor.Warn, "key of b": doctor.Fail, "key of c": ""} {
 		if c := find(l.Checks, name); c.State != want {
@@ -291,6 +291,51 @@ func TestFoldersAndKeyFiles(t *testing.T) {
 	}
 	if left, _ := filepath.Glob(filepath.Join(dir, ".chef*")); len(left) > 0 {
 		t.Errorf("left behind: %v", left)
+	}
+}
+
+// TestAFullDiskIsAFailure: an empty file can be made there, but no record be written.
+// What the stage has no room for is copied directly.
+func TestAFullDiskIsAFailure(t *testing.T) {
+	for _, c := range []struct {
+		free       int64
+		full, want doctor.State
+	}{
+		{0, doctor.Fail, doctor.Fail},
+		{900 << 10, doctor.Fail, doctor.Fail},
+		{900 << 10, doctor.Warn, doctor.Warn},
+		{500 << 20, doctor.Fail, doctor.Warn},
+		{2 << 30, doctor.Fail, doctor.OK},
+	} {
+		l := &doctor.List{}
+		doctor.CheckSpace(l, "folder", "/state", c.free, c.full)
+		if got := find(l.Checks, "folder"); got.State != c.want || got.State != doctor.OK && got.Hint == "" {
+			t.Errorf("%d bytes free: %+v, want %q", c.free, got, c.want)
+		}
+	}
+}
+
+func TestAnUnknownHostIsUnreachable(t *testing.T) {
+	d, _ := at(t, 0)
+	d.URL = "https://no..host" // which no resolver is asked for
+	if c := find(d.Check(t.Context()), "DNS"); c.State != doctor.Fail || c.Class != fault.Unreachable {
+		t.Errorf("%+v, want a failure of the class unreachable", c)
+	}
+}
+
+func TestAKeyFileThatMayNotBeReadIsNotMissing(t *testing.T) {
+	if os.Geteuid() == 0 {
+		t.Skip("root may read all files")
+	}
+	dir := t.TempDir()
+	if err := os.Chmod(dir, 0); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.Chmod(dir, 0o700) }) // so that it can be removed
+	l := &doctor.List{}
+	doctor.CheckKeyFiles(l, map[string]string{"a": "file:" + filepath.Join(dir, "a.pem")})
+	if c := find(l.Checks, "key of a"); c.State != doctor.Fail || strings.Contains(c.Hint, "prepare-org") {
+		t.Errorf("%+v, want a failure with another hint than prepare-org", c)
 	}
 }
 

@@ -2,6 +2,7 @@ package doctor
 
 import (
 	"errors"
+	"fmt"
 	"io/fs"
 	"maps"
 	"os"
@@ -21,6 +22,9 @@ func CheckKeyFiles(l *List, references map[string]string) {
 		}
 		info, err := os.Stat(path)
 		switch {
+		case errors.Is(err, fs.ErrPermission):
+			l.Fail("key of "+who, "let the user of this process read it, or run the command as the user of the service",
+				&fault.Error{Op: "look at " + path, Class: fault.Denied, Err: pathErrorCause(err)})
 		case err != nil:
 			l.Fail("key of "+who, "chef-sync-ctl prepare-org creates it", &fault.Error{Op: "look at " + path, Class: fault.Denied,
 				Err: pathErrorCause(err)})
@@ -32,11 +36,9 @@ func CheckKeyFiles(l *List, references map[string]string) {
 	}
 }
 
-// lowSpace is how much room the state and the stage should have.
-const lowSpace = 1 << 30
-
-// CheckFolder checks that files can be made in a folder, and how much room it has.
-func CheckFolder(l *List, what, dir string) {
+// CheckFolder checks that files can be made in a folder, and how much room it has. Full is
+// what a full disk means.
+func CheckFolder(l *List, what, dir string, full State) {
 	existing := dir
 	for {
 		_, err := os.Stat(existing)
@@ -59,11 +61,28 @@ func CheckFolder(l *List, what, dir string) {
 	_ = f.Close()
 	_ = os.Remove(f.Name())
 	free, err := freeSpace(existing)
-	switch {
-	case err != nil:
+	if err != nil {
 		l.OK(what, "%s can be written", dir)
+		return
+	}
+	CheckSpace(l, what, dir, free, full)
+}
+
+// The room that a folder of the state or of the stage should have, and without which its
+// disk counts as full.
+const (
+	lowSpace  = 1 << 30
+	fullSpace = 1 << 20
+)
+
+// CheckSpace checks how much room a folder has, in bytes.
+func CheckSpace(l *List, what, dir string, free int64, full State) {
+	const hint = "free some space, or configure a path on another disk"
+	switch {
+	case free < fullSpace && full == Fail: // an empty file could be made nevertheless
+		l.Fail(what, hint, &fault.Error{Op: "write to " + dir, Class: fault.Local, Err: fmt.Errorf("the disk is full: %d KiB free", free>>10)})
 	case free < lowSpace:
-		l.Warn(what, "free some space, or configure a path on another disk", "%s has %d MiB free", dir, free>>20)
+		l.Warn(what, hint, "%s has %d MiB free", dir, free>>20)
 	default:
 		l.OK(what, "%s can be written, %d GiB free", dir, free>>30)
 	}

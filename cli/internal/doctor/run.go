@@ -100,8 +100,8 @@ func (r Run) checkRecords(ctx context.Context) []Check {
 	if r.App.Stack != nil {
 		l.Group = "stack"
 	} else {
-		CheckFolder(l, "stage", r.App.StagePath)
-		CheckFolder(l, "state folder", filepath.Dir(r.App.StatePath))
+		CheckFolder(l, "stage", r.App.StagePath, Warn) // files go directly to the replicas then
+		CheckFolder(l, "state folder", filepath.Dir(r.App.StatePath), Fail)
 	}
 	switch _, err := r.App.State(ctx); {
 	case err != nil:

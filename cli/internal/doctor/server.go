@@ -72,7 +72,8 @@ func (s Server) checkConnection(ctx context.Context, l *List) bool {
 	if net.ParseIP(u.Hostname()) == nil && !s.usesProxy(u) {
 		addrs, err := net.DefaultResolver.LookupHost(ctx, u.Hostname())
 		if err != nil {
-			l.Fail("DNS", "check the name in the configuration and this machine's resolver", err)
+			l.Fail("DNS", "check the name in the configuration and this machine's resolver", &fault.Error{Op: "resolve the name",
+				Class: fault.Unreachable, Err: err})
 			return false
 		}
 		l.OK("DNS", "%s is %s", u.Hostname(), strings.Join(addrs, ", "))
