@@ -2,6 +2,7 @@ package config
 
 import (
 	"fmt"
+	"net"
 	"slices"
 	"strings"
 )
@@ -59,12 +60,37 @@ func (r *reader) checkConfig(c *Config) {
 		r.addProblem("organization", `write [[organization]] with source = "NAME"`, "there is none, so nothing would be replicated")
 	}
 	r.checkChangeLog(c)
+	r.checkListeners(c)
 	taken := map[string]string{}
 	for _, o := range c.Organizations {
 		for _, name := range o.Replicas {
 			r.checkPair(c, o, name, taken)
 		}
 	}
+}
+
+// checkListeners refuses one address for two listeners: the second one would wait for the
+// first, and never serve.
+func (r *reader) checkListeners(c *Config) {
+	if c.Feed != FeedUpdatedSince && sharesAddress(c.ChangeLog.Listen, c.StatusPage.Listen) {
+		r.addProblem("status.listen", "choose another port", "%q is the address of journal.listen, too", c.StatusPage.Listen)
+	}
+}
+
+// sharesAddress reports whether two addresses to listen on can't be used at once.
+func sharesAddress(a, b string) bool {
+	hostA, portA, errA := net.SplitHostPort(a)
+	hostB, portB, errB := net.SplitHostPort(b)
+	if errA != nil || errB != nil || portA != portB || portA == "0" {
+		return false
+	}
+	return hostA == hostB || isAnyHost(hostA) || isAnyHost(hostB)
+}
+
+// isAnyHost reports whether a listener on a host takes all addresses of the machine.
+func isAnyHost(host string) bool {
+	ip := net.ParseIP(host)
+	return host == "" || ip != nil && ip.IsUnspecified()
 }
 
 // checkPair refuses a destination that a replica can't have or that another pair has.

@@ -29,10 +29,12 @@ func TestTheStatusPage(t *testing.T) {
 
 func TestProblemsOfTheStatusPage(t *testing.T) {
 	for name, c := range map[string]struct{ text, says string }{
-		"no token":         {`listen = ":9997"`, `status.listen: ":9997" can be reached from other machines, and no token is configured; also write token = "file:PATH"`},
-		"no port":          {`listen = "localhost"`, `write an address and a port, such as listen = ":9997" or "127.0.0.1:9997"`},
-		"the token itself": {`token = "s3cret"`, "status.token: not a reference"},
-		"another's word":   {`token_file = "x"`, "it is called token here"},
+		"no token":           {`listen = ":9997"`, `status.listen: ":9997" can be reached from other machines, and no token is configured; also write token = "file:PATH"`},
+		"no such port":       {`listen = "127.0.0.1:99999"`, `status.listen: "127.0.0.1:99999" isn't an address to listen on`},
+		"the port of pushes": {"listen = \"127.0.0.1:9996\"\n[journal]\nlisten = \":9996\"", `status.listen: "127.0.0.1:9996" is the address of journal.listen, too; choose another port`},
+		"no port":            {`listen = "localhost"`, `write an address and a port, such as listen = ":9997" or "127.0.0.1:9997"`},
+		"the token itself":   {`token = "s3cret"`, "status.token: not a reference"},
+		"another's word":     {`token_file = "x"`, "it is called token here"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := Loader{}.Parse("/etc/chef-sync/chef-sync.toml", []byte(minimalConfig+"[status]\n"+c.text+"\n"))
