@@ -68,6 +68,7 @@ func (p page) cut(height int) []ui.Text {
 	}
 	lines = append(lines, p.cutRows(max(body-len(notes), 0))...)
 	lines = append(lines, notes...)
+	lines = append(lines, p.facts...)
 	return lines[:min(len(lines), height)]
 }
 

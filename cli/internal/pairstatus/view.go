@@ -45,7 +45,8 @@ type page struct {
 
 // page lays out a snapshot. On a terminal a page with more lines than it has leaves out
 // the pairs that are quiet, and those of a replica with the same reason are one row. In a
-// pipe all pairs are there, in the order of the configuration.
+// pipe all pairs are there, in the order of the configuration. A single pair is shown with
+// its facts: there is no other to make room for.
 func (v View) page(o *ui.Output, s Snapshot) page {
 	screen := screenOf(o)
 	rows := v.apply(s.Pairs)
@@ -57,7 +58,7 @@ func (v View) page(o *ui.Output, s Snapshot) page {
 	for _, n := range notesOfRows(byTrouble, &s.Processes, s.At).order {
 		p.notes = append(p.notes, n.lines(o, s.all))
 	}
-	if v.All || screen.Lines == 0 || len(p.lines()) < screen.Lines {
+	if v.All || screen.Lines == 0 || len(s.Pairs) == 1 || len(p.lines()) < screen.Lines {
 		return p
 	}
 	isQuiet := func(r PairRow) bool { return r.isQuiet() }

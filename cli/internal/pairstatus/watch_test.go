@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -80,6 +81,21 @@ func TestAPageIsCutToAnyHeight(t *testing.T) {
 			t.Fatalf("%d lines of %d, though they fit into %d", len(cut), len(whole), height)
 		}
 	})
+}
+
+// TestASinglePairIsShown: whoever names a pair wants to see it, however small the
+// terminal is.
+func TestASinglePairIsShown(t *testing.T) {
+	s := snapshotOf(manyPairs(1)[:1], 2, time.Now())
+	s.Pairs[0].Status, s.Pairs[0].Reasons, s.Pairs[0].Note = replication.Synced, nil, ""
+	o := &ui.Output{Format: ui.Table, OutTTY: true, Size: func() ui.Size { return ui.Size{Columns: 60, Lines: 12} }}
+	p := View{}.page(o, s)
+	if len(p.rows) != 1 || p.hidden != "" || len(p.facts) == 0 {
+		t.Errorf("%d rows, hidden %q, %d facts; want the pair with its facts", len(p.rows), p.hidden, len(p.facts))
+	}
+	if cut := p.cut(12); !slices.ContainsFunc(cut, func(l ui.Text) bool { return strings.HasPrefix(string(l), "team-00") }) {
+		t.Errorf("--watch leaves it out:\n%s", cut)
+	}
 }
 
 // A pipe has no screen, also where the shell exports the size of its terminal.
