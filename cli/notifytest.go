@@ -40,7 +40,7 @@ publishes the same as EventBridge events.`,
 			}
 			rows := sendTest(ctx, env, a)
 			if len(rows) == 0 {
-				return exit.Usagef("chef-sync-ctl init shows its keys", "the configuration has no webhook, program or ping URL under [notify]")
+				return exit.Usagef("write [[notify.webhook]] with url = \"https://...\"", "the configuration has no webhook, program or ping URL under [notify]")
 			}
 			return emitNotifyTest(env, rows)
 		}),

@@ -271,7 +271,11 @@ func (r *runner) wrapError(who *chef.Org, op string, err error, hint string) err
 	var answered *chef.Error
 	if hint == "" && errors.As(err, &answered) {
 		hint = answered.Hint
-		if who == r.caller && (answered.Kind == chef.KindPermission || answered.Kind == chef.KindNotMember) {
+		switch {
+		case who != r.caller:
+		case answered.Kind == chef.KindKey: // prepare-org, which the usual hint advises, is what failed
+			hint = "check the name and the key to sign with on this server: each server has its own"
+		case answered.Kind == chef.KindPermission || answered.Kind == chef.KindNotMember:
 			hint = "use the key of an admin of organization " + r.Org + ", or a superuser's"
 		}
 	}

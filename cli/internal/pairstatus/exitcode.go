@@ -20,7 +20,9 @@ const ExitCodesHelp = `sync-status --exit-code exits with the first of these tha
        wait for a pass
   0    all pairs are synced or stopped, or a pass is applying changes
 
-run --once uses the same codes after its passes.`
+run --once uses the same codes for pairs whose pass ended well. A pass that failed
+has the code of its failure, such as 4 for a missing organization or 5 for a server
+that doesn't respond, and a pair that is stopped has 3.`
 
 // codeOfReason returns the exit code for a reason.
 func codeOfReason(r status.Reason) exit.Code {

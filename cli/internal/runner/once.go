@@ -24,8 +24,11 @@ type Options struct {
 // the time to record them, the daemon ends within ten seconds.
 const gracePeriod = 6 * time.Second
 
-// Check refuses flags that don't go together.
+// Check refuses flags that don't go together, and values that mean nothing.
 func (opts Options) Check(env *cmdline.Env) error {
+	if opts.Parallel < 1 {
+		return exit.Usagef("--parallel 1 for one pass at a time", "--parallel can't be %d", opts.Parallel)
+	}
 	if opts.Full && !opts.Once {
 		return exit.Usagef("chef-sync-ctl resync PAIR", "--full needs --once")
 	}
