@@ -132,8 +132,11 @@ func (a *assessment) addPair(p config.PairConfig, f status.Facts, now time.Time)
 	if l := st.Lease; l.Owner != "" && !l.HeldAt(now) {
 		find("a pass died and left its lease; the next pass takes it over", l.Expires, "owner", l.Owner)
 	}
-	if evaluated.Has(status.CauseDrift) {
-		find("what others changed on the replica was not repaired", g.Drift.At, "objects", g.Drift.Left())
+	if d := g.Drift; d != nil && d.Left() > 0 {
+		find("what others changed on the replica was not repaired", d.At, "objects", d.Left())
+	}
+	if n := g.Files.Left(); n > 0 {
+		find("cookbook files of the replica are damaged and were not repaired", g.Files.Started, "files", n)
 	}
 	switch recorded {
 	case replication.Held:

@@ -56,6 +56,8 @@ func TestAssessFindings(t *testing.T) {
 		{"unsynced objects", replication.PairState{Progress: replication.Progress{Status: replication.Retrying, Position: feed, LastAttempt: ago(0), LastSuccess: ago(0), Unsynced: 3}}, "unsynced objects"},
 		{"a lease of a dead pass", replication.PairState{Lease: replication.Lease{Owner: "gone", Expires: ago(time.Minute)}, Progress: replication.Progress{Status: replication.Synced, Position: feed, LastAttempt: ago(0), LastSuccess: ago(0)}}, "a pass died"},
 		{"a held lease", replication.PairState{Lease: replication.Lease{Owner: "alive", Expires: testNow().Add(time.Minute)}, Progress: replication.Progress{Status: replication.Synced, Position: feed, LastAttempt: ago(0), LastSuccess: ago(0)}}, ""},
+		{"damaged files without drift", replication.PairState{Progress: replication.Progress{Status: replication.Synced, Position: feed, LastAttempt: ago(0), LastSuccess: ago(0), Files: &replication.Files{Started: ago(time.Hour), Damaged: 2}}}, "damaged"},
+		{"drift", replication.PairState{Progress: replication.Progress{Status: replication.Synced, Position: feed, LastAttempt: ago(0), LastSuccess: ago(0), Drift: &replication.Drift{Changed: 1}}}, "changed on the replica"},
 		{"a pair stopped long ago", replication.PairState{Desired: replication.Desired{Stopped: true}, Progress: replication.Progress{Position: feed, LastAttempt: ago(9 * time.Hour), LastSuccess: ago(9 * time.Hour)}}, ""},
 	} {
 		t.Run(c.name, func(t *testing.T) {
