@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"chefsync/cli/internal/cmdline"
+	"chefsync/pkg/config"
+	"chefsync/pkg/feed/changelog"
 	"chefsync/pkg/replication"
 )
 
@@ -25,16 +27,7 @@ func TestADamagedRecordConcernsItsPairAlone(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	db, err := sql.Open("sqlite", filepath.Join(dir, "state.db"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer db.Close()
-	if r, err := db.Exec("UPDATE items SET data = 'x' WHERE partition = 'PAIRS' AND sort = 'eu/acme'"); err != nil {
-		t.Fatal(err)
-	} else if n, _ := r.RowsAffected(); n != 1 {
-		t.Fatalf("%d records were damaged", n)
-	}
+	damage(t, dir, "partition = 'PAIRS' AND sort = 'eu/acme'")
 	for _, c := range []struct {
 		args []string
 		want string // on stdout
@@ -57,6 +50,54 @@ func TestADamagedRecordConcernsItsPairAlone(t *testing.T) {
 		if err != nil || c.done != nil && !c.done(st.Desired) {
 			t.Errorf("%v: error %v, the other pair is as %+v", c.args, err, st.Desired)
 		}
+	}
+}
+
+// What isn't known of the scans of a source isn't fine: its pairs aren't shown as if there
+// were no scans.
+func TestAPairWhoseScansAreUnknownIsNotShownAsSynced(t *testing.T) {
+	dir, s := followState(t)
+	id, now := replication.PairID{Replica: "eu", Org: "acme"}, time.Now()
+	progress := replication.Progress{Status: replication.Synced, Feed: changelog.Name, LastAttempt: now, LastSuccess: now, LastCompare: now,
+		NextRun: now.Add(time.Hour)}
+	if err := s.SaveProgress(t.Context(), id, 0, now, progress); err != nil {
+		t.Fatal(err)
+	}
+	c, err := config.Loader{}.Load(filepath.Join(dir, "chef-sync.toml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.ChangeLogs().RecordScan(t.Context(), c.Pairs()[0].Space, changelog.LastScan{Ended: now, Good: now}); err != nil {
+		t.Fatal(err)
+	}
+	show := func() (code int, stdout, stderr string) {
+		var out, errs bytes.Buffer
+		code = executeArgs(t.Context(), []string{"sync-status", "acme", "-c", filepath.Join(dir, "chef-sync.toml")}, cmdline.Streams{
+			In: strings.NewReader(""), Out: &out, Err: &errs, Now: time.Now, LookupEnv: func(string) (string, bool) { return "", false },
+		})
+		return code, out.String(), errs.String()
+	}
+	if code, stdout, stderr := show(); code != 0 || !strings.Contains(stdout, "synced") {
+		t.Fatalf("code %d, stdout\n%s\nstderr\n%s", code, stdout, stderr)
+	}
+	damage(t, dir, "partition = 'SCANS'")
+	if code, stdout, stderr := show(); code != 1 || strings.Contains(stdout, "synced") || !strings.Contains(stderr, "Error: pair eu/acme: ") {
+		t.Errorf("code %d, stdout\n%s\nstderr\n%s", code, stdout, stderr)
+	}
+}
+
+// damage makes one record of a state unreadable.
+func damage(t *testing.T, dir, which string) {
+	t.Helper()
+	db, err := sql.Open("sqlite", filepath.Join(dir, "state.db"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	if r, err := db.Exec("UPDATE items SET data = 'x' WHERE " + which); err != nil {
+		t.Fatal(err)
+	} else if n, _ := r.RowsAffected(); n != 1 {
+		t.Fatalf("%d records were damaged", n)
 	}
 }
 

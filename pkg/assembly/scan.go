@@ -186,7 +186,7 @@ func (f *Fleet) recordScan(ctx context.Context, org string, r scan.Report, err e
 		return // nothing was scanned
 	}
 	last, recordErr := store.LastScan(ctx, source.Space)
-	if recordErr == nil {
+	if damaged := fault.ClassOf(recordErr) == fault.Local; recordErr == nil || damaged { // this scan replaces a damaged record
 		next := nextScanRecord(last, r, err, f.Now().UTC())
 		if f.coversScan(last, next) {
 			return

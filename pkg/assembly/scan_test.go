@@ -2,7 +2,9 @@ package assembly_test
 
 import (
 	"context"
+	"database/sql"
 	"net/http"
+	"path/filepath"
 	"slices"
 	"testing"
 	"time"
@@ -41,6 +43,30 @@ source = "other"
 	}
 	if d := cmp.Diff(want, got); d != "" {
 		t.Error(d)
+	}
+}
+
+// The record only says how the last scan went: the next one replaces it, or the pairs of the
+// source would stay unknown.
+func TestADamagedRecordOfAScanIsReplaced(t *testing.T) {
+	w := newFixture(t, cheftest.Options{})
+	f := w.newFleet()
+	w.runScan(f)
+	db, err := sql.Open("sqlite", filepath.Join(w.dir, "state.db"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	if _, err := db.Exec("UPDATE items SET data = 'x' WHERE partition = 'SCANS'"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := f.LastScan(t.Context(), "acme"); err == nil {
+		t.Fatal("the record isn't damaged")
+	}
+	w.runScan(f)
+	began := w.clock.currentTime().UTC()
+	if last, err := f.LastScan(t.Context(), "acme"); err != nil || !last.Ended.Equal(began) || !last.Good.Equal(began) {
+		t.Errorf("after the next scan: %+v, %v", last, err)
 	}
 }
 

@@ -86,12 +86,13 @@ func ReadPairs(ctx context.Context, a *app.App, pairs []app.Pair, servers []Serv
 		f := status.Facts{State: st, Pair: p.Pair, Down: unreachableServers(servers, p.ID), Now: now, Tolerance: tolerance, Stack: a.Stack != nil, Daemon: hasDaemon}
 		if st.Progress.Feed == changelog.Name {
 			last, err := a.LastScan(ctx, p.SourceOrg)
-			failed = exit.Join(failed, app.WrapPair(p.ID, err))
-			if err == nil {
-				f.Scan = &last
-				if f.Stack {
-					f.State = status.AsOfScan(f.State, last)
-				}
+			if err != nil { // without its scans, the pair would seem to be in sync
+				failed = exit.Join(failed, app.WrapPair(p.ID, err))
+				continue
+			}
+			f.Scan = &last
+			if f.Stack {
+				f.State = status.AsOfScan(f.State, last)
 			}
 		}
 		row := newPairRow(p, f)
