@@ -41,6 +41,8 @@ func (d *evaluation) addPasses() {
 	l := d.State.Lease
 	switch {
 	case d.running:
+	case d.isAhead(g.LastAttempt):
+		d.addAhead(CauseNoPass, "the last pass", g.LastAttempt)
 	case g.LastAttempt.IsZero() && g.Work != nil && d.isLate(l.Expires): // the first pass was killed
 		d.addReason(CauseNoPass, Stale, l.Expires, "the first pass was interrupted "+FormatAge(d.Now.Sub(l.Expires))+" ago"+
 			d.notRunningHint(), d.startHint())
@@ -58,6 +60,20 @@ func (d *evaluation) addPasses() {
 // isLate reports whether something that was due at a time is late.
 func (d *evaluation) isLate(due time.Time) bool {
 	return !due.IsZero() && d.Now.Sub(due) > d.Tolerance.Pass
+}
+
+// maxSkew is how far the clocks of two machines may be apart, as the engine and Chef Servers
+// allow.
+const maxSkew = 15 * time.Minute
+
+// isAhead reports whether a recorded time lies in the future. When that was isn't known, and
+// what would be late by a right clock isn't noticed.
+func (d *evaluation) isAhead(t time.Time) bool { return t.Sub(d.Now) > maxSkew }
+
+// addAhead adds the reason that nothing is known of when something was done last.
+func (d *evaluation) addAhead(c Cause, what string, at time.Time) {
+	d.addReason(c, Stale, time.Time{}, what+" is recorded "+FormatAge(at.Sub(d.Now))+" in the future: a clock is or was wrong",
+		"set the clock of this machine and of the one that runs passes; the next pass or scan records the time again")
 }
 
 func (d *evaluation) notRunningHint() string {
@@ -123,7 +139,10 @@ func (d *evaluation) addScans() {
 	if s.Failures > 0 {
 		tolerance += scanBackoff
 	}
-	if !s.Ended.IsZero() && d.Now.Sub(s.Ended) > tolerance {
+	switch {
+	case d.isAhead(s.Ended):
+		d.addAhead(CauseNoScan, "the last scan of the primary", s.Ended)
+	case !s.Ended.IsZero() && d.Now.Sub(s.Ended) > tolerance:
 		d.addReason(CauseNoScan, Stale, s.Ended, "the primary was last scanned for changes "+FormatAge(d.Now.Sub(s.Ended))+" ago", d.scanHint())
 	}
 	for _, u := range d.unreadKinds() {

@@ -69,9 +69,9 @@ const (
 	CausePassFailed Cause = "pass_failed" // the last pass failed
 	CauseServerDown Cause = "server_down" // a server doesn't answer
 	CauseNeverRun   Cause = "never_run"   // no pass yet
-	CauseNoPass     Cause = "no_pass"     // no pass for too long
+	CauseNoPass     Cause = "no_pass"     // no pass for too long, or when is unknown
 	CauseScanFailed Cause = "scan_failed" // the last scan failed
-	CauseNoScan     Cause = "no_scan"     // no scan for too long
+	CauseNoScan     Cause = "no_scan"     // no scan for too long, or when is unknown
 	CauseUnread     Cause = "unread"      // the scans can't read a kind
 	CauseUnsynced   Cause = "unsynced"    // unsynced objects
 	CauseDrift      Cause = "drift"       // known drift that was not repaired
@@ -171,7 +171,10 @@ func (d *evaluation) worstStatus() replication.Status {
 func (d *evaluation) currentAsOf() time.Time {
 	g := d.State.Progress
 	at := g.LastSuccess
-	if at.After(d.Now) { // of a clock that was ahead
+	if d.isAhead(at) || d.Scan != nil && d.isAhead(d.Scan.Good) {
+		return time.Time{}
+	}
+	if at.After(d.Now) { // of a clock that is a little ahead
 		at = d.Now
 	}
 	earliest := func(t time.Time) {

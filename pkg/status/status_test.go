@@ -161,10 +161,16 @@ func TestEvaluate(t *testing.T) {
 			s.Ended,
 				s.Good = timeBefore(20*time.Minute), timeBefore(30*time.Minute)
 		})}, want: replication.Synced, lag: 30 * time.Minute},
-		{name: "a clock that was ahead", facts: []factOption{withProgress(func(g *replication.Progress) {
-			g.LastSuccess, g.NextRun = noon().Add(time.Hour), noon().AddDate(1, 0, 0)
-		}), func(f *status.Facts) { f.Scan = nil }},
+		{name: "clocks that differ a little", facts: []factOption{withProgress(func(g *replication.Progress) {
+			g.LastAttempt, g.LastSuccess, g.NextRun = noon().Add(time.Minute), noon().Add(time.Minute), noon().Add(2*time.Minute)
+		}), withScan(func(s *changelog.LastScan) { s.Ended, s.Good = noon().Add(time.Minute), noon().Add(time.Minute) })},
 			want: replication.Synced},
+		{name: "a pass recorded by a clock that was ahead", facts: []factOption{withProgress(func(g *replication.Progress) {
+			g.LastAttempt, g.LastSuccess, g.NextRun = noon().AddDate(0, 0, 1), noon().AddDate(0, 0, 1), noon().AddDate(0, 0, 1)
+		})}, want: status.Stale, says: []string{"the last pass is recorded 1d in the future"}, unsure: true},
+		{name: "a scan recorded by a clock that was ahead",
+			facts: []factOption{withScan(func(s *changelog.LastScan) { s.Ended, s.Good = noon().Add(time.Hour), noon().Add(time.Hour) })},
+			want:  status.Stale, says: []string{"the last scan of the primary is recorded 1h in the future"}, unsure: true},
 		{name: "no scan is recorded", facts: []factOption{withScan(func(s *changelog.LastScan) { *s = changelog.LastScan{} })},
 			want: status.Stale, says: []string{"no scan of the primary is recorded"}, unsure: true},
 		{name: "a scan that failed", facts: []factOption{withFailedScan(fault.Transient, 2*time.Minute)}, want: replication.Retrying,
