@@ -52,9 +52,14 @@ func (d *evaluation) addPasses() {
 			hint = "wait a minute, or: chef-sync-ctl run --once " + d.id
 		}
 		d.addReason(CauseNeverRun, replication.Bootstrapping, time.Time{}, "never run", hint)
-	case d.isLate(g.NextTry(d.Now, max(d.Pair.Interval, d.Pair.CompareEvery))):
+	case d.isOverdue():
 		d.addReason(CauseNoPass, Stale, g.LastAttempt, "last pass "+FormatAge(d.Now.Sub(g.LastAttempt))+" ago"+d.notRunningHint(), d.startHint())
 	}
+}
+
+// isOverdue reports whether no pass has ended since one was due, and that is late.
+func (d *evaluation) isOverdue() bool {
+	return d.isLate(d.State.Progress.NextTry(d.Now, max(d.Pair.Interval, d.Pair.CompareEvery)))
 }
 
 // isLate reports whether something that was due at a time is late.

@@ -158,7 +158,11 @@ func (d *evaluation) setClass(c fault.Class) { d.reasons[len(d.reasons)-1].Class
 // no reason.
 func (d *evaluation) worstStatus() replication.Status {
 	if len(d.reasons) == 0 {
-		return d.State.Status()
+		s := d.State.Status()
+		if s == replication.Synced && d.running && d.isOverdue() { // a pass records that it is syncing with its first write
+			s = replication.Syncing
+		}
+		return s
 	}
 	s := d.reasons[0].Status
 	if s == replication.Syncing && d.State.Progress.LastCompare.IsZero() {

@@ -115,7 +115,10 @@ func TestEvaluate(t *testing.T) {
 		{name: "in sync", want: replication.Synced, lag: 40 * time.Second},
 		{name: "in sync by updated_since", facts: []factOption{func(f *status.Facts) { f.Scan = nil }}, want: replication.Synced,
 			lag: 30 * time.Second},
-		{name: "a running pass", facts: []factOption{withLease, withoutPass}, want: replication.Synced, lag: 40 * time.Second},
+		{name: "a pass that has written nothing yet", facts: []factOption{withLease, withoutPass, withProgress(func(g *replication.Progress) {
+			g.LastAttempt, g.LastSuccess = timeBefore(5*time.Hour), timeBefore(5*time.Hour)
+		})}, want: replication.Syncing, lag: 5 * time.Hour},
+		{name: "a verification, or a pass that has just begun", facts: []factOption{withLease}, want: replication.Synced, lag: 40 * time.Second},
 		{name: "writing", facts: []factOption{withLease,
 			withProgress(func(g *replication.Progress) { g.Status, g.Work = replication.Syncing, &replication.Work{} })},
 			want: replication.Syncing, lag: 40 * time.Second},
