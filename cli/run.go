@@ -30,7 +30,7 @@ once a minute; until it responds, all its pairs fail immediately.
 SIGHUP reloads the configuration: running passes finish as described above, and
 replication continues with the new file. Listeners stay open. A file that can't be
 used is rejected with a line in the log, and the old configuration stays in effect.
-sync-status reports when the file is newer than the configuration in effect.
+sync-status reports when the file has changed since the daemon read it.
 
 If the primary doesn't serve updated_since, its organizations are scanned, and
 changes that its data collector pushes are received and served, as configured under

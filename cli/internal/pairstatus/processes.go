@@ -24,7 +24,7 @@ type Processes struct {
 	last          *health.Process // the one seen last, if none runs
 	OnStack       bool
 	Manager       *health.Process // of a stack
-	ConfigChanged time.Time       // when the configuration file changed that a daemon runs an older version of
+	ConfigChanged time.Time       // when the configuration file changed, if a daemon has read another version of it
 	ConfigFile    string
 	pairs         int // of the configuration
 }
@@ -67,8 +67,8 @@ func (d *Processes) addProcess(p health.Process, now time.Time, died func(owner 
 	}
 }
 
-// checkConfigFile sets ConfigChanged if the configuration file is newer than what a daemon
-// runs with.
+// checkConfigFile sets ConfigChanged if the configuration file has another time than when a
+// daemon read it: an older one if a copy was put back.
 func (d *Processes) checkConfigFile(file string) {
 	path, err := filepath.Abs(file)
 	if err != nil {
@@ -80,7 +80,7 @@ func (d *Processes) checkConfigFile(file string) {
 	}
 	d.ConfigFile = filepath.Base(path)
 	for _, p := range d.Running {
-		if p.Config == path && info.ModTime().After(p.ConfigModified) {
+		if p.Config == path && !info.ModTime().Equal(p.ConfigModified) {
 			d.ConfigChanged = info.ModTime()
 		}
 	}

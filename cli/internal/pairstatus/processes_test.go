@@ -2,6 +2,8 @@ package pairstatus
 
 import (
 	"bytes"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -98,6 +100,25 @@ func TestADeadDaemonIsSaidOnce(t *testing.T) {
 		}
 		if next := c.daemon.nextRunText(c.row, now); note != c.note || hint != c.hint || next != c.next {
 			t.Errorf("%s: %q, %q, next run %q; want %q, %q, %q", name, note, hint, next, c.note, c.hint, c.next)
+		}
+	}
+}
+
+// A file that is put back, such as a backup or one of an earlier version, keeps its old time.
+func TestADaemonWithAnotherConfigurationFileIsTold(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "chef-sync.toml")
+	if err := os.WriteFile(file, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	read := time.Date(2026, 11, 30, 12, 0, 0, 1, time.UTC)
+	for name, modified := range map[string]time.Time{"unchanged": read, "edited": read.Add(time.Second), "put back": read.Add(-time.Hour)} {
+		if err := os.Chtimes(file, modified, modified); err != nil {
+			t.Fatal(err)
+		}
+		d := Processes{Running: []health.Process{{Config: file, ConfigModified: read}}}
+		d.checkConfigFile(file)
+		if changed := name != "unchanged"; changed != !d.ConfigChanged.IsZero() {
+			t.Errorf("%s: changed at %s", name, d.ConfigChanged)
 		}
 	}
 }

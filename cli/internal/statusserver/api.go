@@ -32,7 +32,7 @@ type schedulerDocument struct {
 	Running                bool             `json:"running"`
 	LastHeartbeat          time.Time        `json:"last_heartbeat,omitzero"`
 	Problem                string           `json:"problem,omitempty"`
-	ConfigurationChangedAt time.Time        `json:"configuration_changed_at,omitzero"` // where a daemon runs with an older file
+	ConfigurationChangedAt time.Time        `json:"configuration_changed_at,omitzero"` // of which a daemon read another version
 	Daemons                []health.Process `json:"daemons,omitempty"`                 // that run
 }
 

@@ -67,7 +67,7 @@ func (c storeCollector) Collect(ch chan<- prometheus.Metric) {
 	}
 	gauge("unreadable_pairs", "Pairs whose records can't be read; they have no other metrics.")(float64(len(st.Unreadable)))
 	gauge("scheduler_running", "Whether a daemon is running, or on a stack, its manager.")(oneIf(schedulerRuns(st.Processes, c.now())))
-	gauge("configuration_outdated", "Whether the configuration file is newer than the configuration in effect in the daemon on this machine.")(
+	gauge("configuration_outdated", "Whether the configuration file has changed since a daemon on this machine read it.")(
 		oneIf(!st.Processes.ConfigChanged.IsZero()))
 	if at := st.Processes.LastHeartbeat(); !at.IsZero() {
 		gauge("scheduler_last_heartbeat_timestamp_seconds", "Newest heartbeat of a daemon, or newest run of the manager of a stack.")(unixSeconds(at))
