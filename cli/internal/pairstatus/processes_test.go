@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -76,7 +77,7 @@ func TestADeadDaemonIsSaidOnce(t *testing.T) {
 		return []status.Reason{{Cause: c, Text: text, Hint: hint}}
 	}
 	overdue := PairRow{Overdue: true, Reasons: because(status.CauseNoPass, "last pass 1h ago", "look"), NextRun: now.Add(-time.Hour)}
-	fresh := PairRow{Reasons: because(status.CauseNeverRun, "never run", "chef-sync-ctl run")}
+	fresh := PairRow{Pair: replication.PairID{Replica: "eu", Org: "acme"}, Reasons: because(status.CauseNeverRun, "never run", "chef-sync-ctl run")}
 	failing := PairRow{Reasons: because(status.CausePassFailed, "no route to host", "check the network"), NextRun: now.Add(time.Minute)}
 	for name, c := range map[string]struct {
 		daemon           Processes
@@ -89,6 +90,8 @@ func TestADeadDaemonIsSaidOnce(t *testing.T) {
 		"never run, no daemon":             {Processes{}, fresh, "", "", "-"},
 		"never run, with a daemon":         {Processes{Running: running, pairs: 1}, fresh, "", "", "-"},
 		"never run, another file":          {Processes{Running: running, pairs: 2, ConfigChanged: now}, fresh, "never run; added after the daemon started", "", "-"},
+		"never run, not of the daemon":     {Processes{Running: running, pairs: 2}, fresh, "never run; the daemon runs 1 of 2 pairs", "chef-sync-ctl run eu/acme", "-"},
+		"never run, of another daemon":     {Processes{Running: slices.Repeat(running, 2), pairs: 2}, fresh, "", "", "-"},
 		"never run, on a stack":            {Processes{OnStack: true}, fresh, "never run", "chef-sync-ctl run", "-"},
 		"failing, no daemon":               {Processes{}, failing, "no route to host", "check the network", "-"},
 		"failing, with a daemon":           {Processes{Running: running}, failing, "no route to host", "check the network", "in 1m"},

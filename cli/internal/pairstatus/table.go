@@ -116,6 +116,9 @@ func (d *Processes) shownReasons(r PairRow) []status.Reason {
 		case why.Cause != status.CauseNeverRun || d.OnStack:
 		case len(d.Running) > 0 && !d.ConfigChanged.IsZero() && d.Running[0].Pairs < d.pairs:
 			why.Text, why.Hint = "never run; added after the daemon started", ""
+		case len(d.Running) == 1 && d.Running[0].Pairs < d.pairs: // it runs those that its command line names
+			why.Text = fmt.Sprintf("never run; the daemon runs %d of %s", d.Running[0].Pairs, ui.Plural(d.pairs, "pair"))
+			why.Hint = "chef-sync-ctl run " + r.Pair.String()
 		default: // the status says it
 			continue
 		}
