@@ -79,10 +79,12 @@ func newHeadline(counts map[replication.Status]int, passes scheduler) scheduler 
 	if passes.Tone == toneBad {
 		worst = toneBad
 	}
-	switch pairs := ui.Plural(total, "pair"); troubled {
-	case 0:
+	switch pairs := ui.Plural(total, "pair"); {
+	case troubled == 0 && passes.Tone == toneBad:
+		return scheduler{worst, pairs + ", not being replicated"}
+	case troubled == 0:
 		return scheduler{worst, pairs + ", all well"}
-	case 1:
+	case troubled == 1:
 		return scheduler{worst, pairs + ", 1 needs attention"}
 	default:
 		return scheduler{worst, fmt.Sprintf("%s, %d need attention", pairs, troubled)}
@@ -135,9 +137,17 @@ func serverCard(s pairstatus.ServerRow, now time.Time) g.Node {
 // unreadable is why nothing is known of a pair.
 const unreadable = "its records can’t be read"
 
-// troubles groups the pairs that need attention by the reason, the worst first.
+// troubles says why no passes run, and groups the pairs that need attention by the reason, the
+// worst first.
 func troubles(st Status) g.Node {
 	var all g.Group
+	if passes := newScheduler(st.Processes, st.At); passes.Tone == toneBad {
+		try := "chef-sync-ctl run"
+		if st.Processes.OnStack {
+			try = "chef-sync-ctl doctor, then: chef-sync-ctl manager-log"
+		}
+		all = append(all, h.Li(h.P(h.Class("what"), h.Strong(text(passes.Text))), hint(try)))
+	}
 	if len(st.Unreadable) > 0 {
 		all = append(all, trouble(statusUnknown, pairstatus.Group{Pairs: st.Unreadable, Text: unreadable, Hint: "chef-sync-ctl doctor"}))
 	}

@@ -169,8 +169,9 @@ func TestTheHeadlineTellsTrouble(t *testing.T) {
 		status statusserver.Status
 		want   []string
 	}{
-		"all well":    {of(running, synced), []string{`"headline ok">1 pair, all well`, "Nothing needs attention"}},
-		"no daemon":   {of(pairstatus.Processes{}, synced), []string{`"headline bad">`, "Daemon not running, never seen"}},
+		"all well": {of(running, synced), []string{`"headline ok">1 pair, all well`, "Nothing needs attention"}},
+		"no daemon": {of(pairstatus.Processes{}, synced), []string{`<title>1 pair, not being replicated`, `"headline bad">1 pair, not being replicated`,
+			"Needs attention", "Daemon not running, never seen"}},
 		"unreadable":  {unreadable, []string{`"headline warn">1 pair, 1 needs attention`, "its records can’t be read"}},
 		"no manager":  {of(pairstatus.Processes{OnStack: true}, synced), []string{"Manager: no run seen yet"}},
 		"old manager": {of(pairstatus.Processes{OnStack: true, Manager: &health.Process{Seen: ago(time.Hour)}}), []string{"Manager not running, last run 1h ago"}},
@@ -182,6 +183,9 @@ func TestTheHeadlineTellsTrouble(t *testing.T) {
 				if !strings.Contains(body, want) {
 					t.Errorf("no %q in\n%s", want, visibleText(body))
 				}
+			}
+			if bad := strings.Contains(body, `"headline bad"`); bad && (strings.Contains(body, "all well") || strings.Contains(body, "Nothing needs attention")) {
+				t.Errorf("it is shown as well:\n%s", visibleText(body))
 			}
 		})
 	}
