@@ -29,7 +29,7 @@ func (r Run) checkProcesses(ctx context.Context) []Check {
 	case d.Manager != nil:
 		l.OK(name, "last run %s", ui.Age(d.Manager.Seen, now))
 	case d.OnStack:
-		l.OK(name, "no run seen yet")
+		l.Warn(name, "wait a minute, then: chef-sync-ctl manager-log", "no run seen yet")
 	}
 	for _, p := range d.Running {
 		l.OK("daemon", "running on %s since %s, %s", p.Host, pairstatus.FormatStart(p.Started, now), ui.Plural(p.Pairs, "pair"))
