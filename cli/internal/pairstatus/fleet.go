@@ -67,12 +67,13 @@ func (f Fleet) Known() (known notify.Fleet) {
 // ErrNoPasses means that no pair has had a pass when it was due.
 var ErrNoPasses = errors.New("no pair has passes")
 
-// CheckPasses returns ErrNoPasses if all pairs that aren't stopped are overdue.
+// CheckPasses returns ErrNoPasses if all pairs are overdue that aren't stopped and have run: one
+// that never ran shows no pass.
 func (f Fleet) CheckPasses() error {
 	overdue := 0
 	for _, r := range f.Pairs {
 		switch {
-		case r.Status == replication.Stopped:
+		case r.Status == replication.Stopped, r.ShownStatus() == Waiting:
 		case !r.Overdue:
 			return nil
 		default:

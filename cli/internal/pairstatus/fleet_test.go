@@ -44,12 +44,15 @@ func TestAFleetTellsWhatItKnows(t *testing.T) {
 
 func TestADaemonWithoutPassesIsNotHealthy(t *testing.T) {
 	overdue, late, stopped := PairRow{Overdue: true}, PairRow{Status: replication.Retrying}, PairRow{Status: replication.Stopped, Overdue: true}
+	fresh := PairRow{Status: replication.Bootstrapping, Reasons: []status.Reason{{Cause: status.CauseNeverRun}}}
 	for name, c := range map[string]struct {
 		pairs []PairRow
 		want  error
 	}{
 		"all are overdue":      {[]PairRow{overdue, overdue}, ErrNoPasses},
 		"the rest is stopped":  {[]PairRow{overdue, stopped}, ErrNoPasses},
+		"the rest never ran":   {[]PairRow{overdue, fresh}, ErrNoPasses},
+		"none has run yet":     {[]PairRow{fresh, fresh}, nil},
 		"one is not overdue":   {[]PairRow{overdue, late}, nil},
 		"all are stopped":      {[]PairRow{stopped}, nil},
 		"there are no pairs":   {nil, nil},
