@@ -61,13 +61,23 @@ func waitSynced(ctx context.Context, read func(context.Context, app.Pair) (repli
 		if err != nil {
 			return false, err
 		}
-		if h := st.Progress.Hold; h != nil && h.At.After(since) {
-			return false, exit.With(exit.Held, HeldError(p.ID, h), "chef-sync-ctl plan "+p.ID.String())
-		}
 		// A pass that was running when it was asked for doesn't count.
 		asked := st.CompareAsked(time.Now()) || st.Progress.Work != nil || len(st.ObjectsAsked()) > 0
-		return !asked && !st.Progress.LastSuccess.Before(since) && st.Progress.Hold == nil, nil
+		done := !asked && !st.Progress.LastSuccess.Before(since)
+		h := st.Progress.Hold
+		if h != nil && (h.At.After(since) || done && isDecided(st, since)) {
+			return false, exit.With(exit.Held, HeldError(p.ID, h), h.Hint(p.ID))
+		}
+		return done && h == nil, nil
 	})
+}
+
+// isDecided reports whether a hold from before a time is the outcome of what was asked for at
+// that time: of the comparison, which is done, or of the approval, which was used.
+func isDecided(st replication.PairState, since time.Time) bool {
+	since = since.Add(-time.Millisecond) // states may cut times off
+	compare := !st.Desired.ResyncAt.Before(since) || !st.Desired.ResyncObjectsAt.Before(since)
+	return compare || !st.Progress.AllowanceUsed.Before(since)
 }
 
 // WaitIdle waits until no process holds a lease of the pairs.

@@ -48,6 +48,34 @@ func TestAWaitForACompareIsNotOverWithAnotherPass(t *testing.T) {
 	}
 }
 
+// A hold that a pass has left is the result of the wait, also one from before. What isn't
+// decided yet is waited for.
+func TestAWaitForAPairThatStaysHeldEnds(t *testing.T) {
+	asked := time.Date(2026, 11, 25, 12, 0, 0, 0, time.UTC)
+	before, after := asked.Add(-time.Hour), asked.Add(time.Minute)
+	hold := &replication.Hold{At: before, Deletes: 9}
+	for name, c := range map[string]struct {
+		desired  replication.Desired
+		progress replication.Progress
+		want     exit.Code
+	}{
+		"the compare that was asked for": {replication.Desired{ResyncAt: asked}, replication.Progress{LastSuccess: after, LastCompare: after, ResyncedAt: asked, Hold: hold}, exit.Held},
+		"no compare yet":                 {replication.Desired{ResyncAt: asked}, replication.Progress{LastSuccess: after, LastCompare: before, Hold: hold}, exit.Temporary},
+		"too few deletions allowed":      {replication.Desired{AllowedAt: asked}, replication.Progress{LastSuccess: after, AllowanceUsed: asked, Hold: hold}, exit.Held},
+		"deletions allowed, not used yet": {replication.Desired{AllowedAt: asked}, replication.Progress{LastSuccess: after, AllowanceUsed: before, Hold: hold},
+			exit.Temporary},
+		"a new hold": {replication.Desired{}, replication.Progress{Hold: &replication.Hold{At: after}}, exit.Held},
+		"another primary, which the next pass asks again": {replication.Desired{ResyncAt: asked},
+			replication.Progress{LastSuccess: before, Hold: &replication.Hold{At: before, Primary: "other"}}, exit.Temporary},
+	} {
+		st := replication.PairState{Desired: c.desired, Progress: c.progress}
+		err := waitSynced(t.Context(), returning(st), []app.Pair{{Pair: replication.Pair{ID: replication.PairID{Replica: "eu", Org: "acme"}}}}, asked, time.Nanosecond)
+		if got := exit.Of(err); got != c.want {
+			t.Errorf("%s: code %d (%v), want %d", name, got, err, c.want)
+		}
+	}
+}
+
 func TestAllPairsAreWaitedForInTheSameTime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var pairs []app.Pair
