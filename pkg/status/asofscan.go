@@ -13,6 +13,9 @@ func AsOfScan(st replication.PairState, scan changelog.LastScan) replication.Pai
 	if !scan.AppliedBy(*g) || scan.Failures > 0 || g.Failures > 0 || g.Work != nil || !scan.Ended.After(g.LastSuccess) {
 		return st
 	}
+	if h := g.Hold; h != nil && h.Primary != "" { // no pass does anything
+		return st
+	}
 	g.NextRun = scan.Ended.Add(g.NextRun.Sub(g.LastAttempt))
 	g.LastAttempt, g.LastSuccess = scan.Ended, scan.Ended
 	return st

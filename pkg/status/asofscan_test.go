@@ -19,13 +19,16 @@ func TestAPairWithNothingToApplyIsAsCurrentAsTheScan(t *testing.T) {
 		scan     func(*changelog.LastScan)
 		current  bool
 	}{
-		"nothing new":             {nil, nil, true},
-		"rows it hasn't applied":  {func(g *replication.Progress) { g.Position.Seq = 6 }, nil, false},
-		"a newer snapshot":        {func(g *replication.Progress) { g.Position.Snapshot.Generation = 2 }, nil, false},
-		"another epoch":           {func(g *replication.Progress) { g.Position.Epoch = "d" }, nil, false},
-		"no position":             {func(g *replication.Progress) { g.Position = nil }, nil, false},
-		"work that is left":       {func(g *replication.Progress) { g.Work = &replication.Work{} }, nil, false},
-		"a pass that failed":      {func(g *replication.Progress) { g.Failures = 1 }, nil, false},
+		"nothing new":            {nil, nil, true},
+		"rows it hasn't applied": {func(g *replication.Progress) { g.Position.Seq = 6 }, nil, false},
+		"a newer snapshot":       {func(g *replication.Progress) { g.Position.Snapshot.Generation = 2 }, nil, false},
+		"another epoch":          {func(g *replication.Progress) { g.Position.Epoch = "d" }, nil, false},
+		"no position":            {func(g *replication.Progress) { g.Position = nil }, nil, false},
+		"work that is left":      {func(g *replication.Progress) { g.Work = &replication.Work{} }, nil, false},
+		"a pass that failed":     {func(g *replication.Progress) { g.Failures = 1 }, nil, false},
+		"another primary, held": {func(g *replication.Progress) {
+			g.NextRun, g.Hold = time.Time{}, &replication.Hold{At: old, Primary: "other"}
+		}, nil, false},
 		"a scan that failed":      {nil, func(s *changelog.LastScan) { s.Failures = 1 }, false},
 		"a scan before the pass":  {nil, func(s *changelog.LastScan) { s.Ended = old.Add(-time.Hour) }, false},
 		"a scan of older records": {nil, func(s *changelog.LastScan) { s.Epoch, s.Newest = "", 0 }, false},
