@@ -53,8 +53,9 @@ server of the pair is down. FEED is where changes come from: updated_since, the
 change log (journal) that scans and pushes fill, or none, in which case everything
 is compared periodically. Name one pair to see why.
 
-Servers are checked once a minute by the daemon, or by the manager of a stack. A
-server without a recent check is unknown. --servers shows only the servers.`,
+Servers are checked every minute by the daemon, and every five minutes by the
+manager of a stack. A server without a recent check is unknown. --servers shows
+only the servers.`,
 		Example: `  chef-sync-ctl sync-status
   chef-sync-ctl sync-status 'eu/*' --problems
   chef-sync-ctl sync-status --status held,blocked -o wide
