@@ -193,7 +193,7 @@ func (d *evaluation) addPending() {
 	add := func(since time.Time, text string) {
 		d.addReason(CausePending, replication.Syncing, since, text, "chef-sync-ctl run --once "+d.id)
 	}
-	if w := g.Work; d.State.CompareAsked(d.Now) && !(w != nil && w.Full && !want.ResyncAt.After(w.Started)) {
+	if d.State.CompareAsked(d.Now) {
 		add(want.ResyncAt, "a full comparison was requested; the next pass does it")
 	}
 	if n := len(d.State.ObjectsAsked()); n > 0 {
