@@ -203,16 +203,18 @@ func (s *section) addressValue(key, usualPort string) string {
 		if v == "" {
 			return nil
 		}
-		_, port, err := net.SplitHostPort(v)
-		if err == nil && port != "" {
-			_, err = net.LookupPort("tcp", port) // a number, or the name of a service
-		}
-		if err != nil || port == "" {
+		if _, port, err := net.SplitHostPort(v); err != nil || !isPort(port) {
 			return refuse(fmt.Sprintf(`write an address and a port, such as %[1]s = ":%[2]s" or "127.0.0.1:%[2]s"`, key, usualPort),
 				"%q isn't an address to listen on", v)
 		}
 		return nil
 	})
+}
+
+// isPort reports whether a text is a port that exists or may be the name of a service.
+func isPort(text string) bool {
+	n, err := strconv.Atoi(text)
+	return text != "" && (err != nil || 0 <= n && n <= 65535)
 }
 
 // refValue reads a reference that may be missing.
