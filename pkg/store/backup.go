@@ -73,14 +73,17 @@ func (s *Store) Backups(ctx context.Context, id replication.PairID, run string) 
 func (s *Store) trimBackups(ctx context.Context, id replication.PairID, now time.Time) error {
 	q := Prefix(pairPartition(id), backupPrefix)
 	q.Limit = MaxWrites
-	items, err := s.kv.Query(ctx, q)
-	if err != nil {
-		return err
-	}
-	for n, it := range items {
-		if !it.Expires.Before(now) {
-			return s.deleteAll(ctx, items[:n])
+	for {
+		items, err := s.kv.Query(ctx, q)
+		if err != nil {
+			return err
+		}
+		expired := slices.IndexFunc(items, func(it Item) bool { return !it.Expires.Before(now) })
+		if expired < 0 {
+			expired = len(items)
+		}
+		if err := s.deleteAll(ctx, items[:expired]); err != nil || expired < MaxWrites {
+			return err
 		}
 	}
-	return s.deleteAll(ctx, items)
 }

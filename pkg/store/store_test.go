@@ -349,17 +349,19 @@ func TestRunsAreTrimmed(t *testing.T) {
 	}
 }
 
-// TestBackupsAreTrimmed: what is older than it is kept goes.
+// TestBackupsAreTrimmed: what is older than it is kept goes, however many parts a run has.
 func TestBackupsAreTrimmed(t *testing.T) {
 	s := store.New(&kvtest.Memory{})
-	const n = 300
+	const n, partsOfRun = 300, 5
 	commit := func(now time.Time, prefix string) {
 		fence := acquireLease(t, s, "me", now)
 		for i := range n {
 			id := fmt.Sprintf("%s-%04d", prefix, i)
-			err := s.Commit(t.Context(), engineeringPair(), fence, now, replication.Update{Run: &replication.Run{ID: id, Pair: engineeringPair()},
-				Backups: []replication.BackupPart{{Run: id, Number: 1, Objects: []replication.Backup{{Ref: roleRef(i)}}}}})
-			if err != nil {
+			u := replication.Update{Run: &replication.Run{ID: id, Pair: engineeringPair()}}
+			for part := range partsOfRun {
+				u.Backups = append(u.Backups, replication.BackupPart{Run: id, Number: part + 1, Objects: []replication.Backup{{Ref: roleRef(i)}}})
+			}
+			if err := s.Commit(t.Context(), engineeringPair(), fence, now, u); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -367,7 +369,7 @@ func TestBackupsAreTrimmed(t *testing.T) {
 	commit(noon(), "1")
 	commit(noon().Add(replication.BackupAge+time.Hour), "2")
 	parts, err := s.Backups(t.Context(), engineeringPair(), "")
-	if err != nil || len(parts) != n || parts[0].Run != "2-0000" {
+	if err != nil || len(parts) != n*partsOfRun || parts[0].Run != "2-0000" {
 		t.Errorf("%d parts are left, %v; want those of the newer %d runs", len(parts), err, n)
 	}
 }
