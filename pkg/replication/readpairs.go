@@ -25,20 +25,18 @@ func ReadPairs(ctx context.Context, r PairReader, ids []PairID) (known map[PairI
 		known[st.ID] = st
 	}
 	for _, id := range ids {
-		st, there := known[id]
-		switch {
-		case there:
+		if _, there := known[id]; there {
 			continue
-		case err == nil:
-			st = PairState{ID: id} // never seen
-		default:
-			var failed error
-			if st, failed = r.Pair(ctx, id); failed != nil {
-				unread[id] = failed
-				continue
-			}
 		}
-		known[id] = st
+		if err == nil {
+			known[id] = PairState{ID: id} // never seen
+			continue
+		}
+		if st, failed := r.Pair(ctx, id); failed != nil {
+			unread[id] = failed
+		} else {
+			known[id] = st
+		}
 	}
 	return known, unread, ctx.Err()
 }
