@@ -31,14 +31,15 @@ func historyPatterns() []string {
 }
 
 // Edits on both sides, passes, verifications and repairs, some of them broken
-// off, refusals, lost answers, and changes of the desired state and the configuration,
+// off, refusals, lost answers, other organizations behind a URL, clocks that are set, and
+// changes of the desired state and the configuration,
 // in any order. Each run is compared with the model, and at the end, when all faults
 // have ceased, nothing is left to do and the replica is as the rules demand.
 func TestAnyHistoryComesToRest(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		h := newHistory(t, rt)
 		h.configure(rt)
-		rt.Repeat(h.withScans(map[string]func(*rapid.T){ // what is there twice comes twice as often
+		rt.Repeat(h.withServers(h.withScans(map[string]func(*rapid.T){ // what is there twice comes twice as often
 			"edit primary":   func(t *rapid.T) { h.drawEdit(t, "primary")() },
 			"edit primary 2": func(t *rapid.T) { h.drawEdit(t, "primary")() },
 			"edit replica":   func(t *rapid.T) { h.drawEdit(t, "replica")() },
@@ -56,7 +57,7 @@ func TestAnyHistoryComesToRest(t *testing.T) {
 			"time passes": func(t *rapid.T) {
 				h.advance(time.Duration(rapid.IntRange(1, 100).Draw(t, "minutes")) * time.Minute)
 			},
-		}))
+		})))
 		h.rest(rt, rapid.SampledFrom([]time.Duration{16 * time.Minute, 25 * time.Hour}).Draw(rt, "between passes"))
 	})
 }
@@ -89,6 +90,7 @@ func (h *history) configure(t *rapid.T) {
 		if oneOf("brake", 2) {
 			p.MaxDelete = rapid.SampledFrom([]replication.Limit{{Count: 1}, {}}).Draw(t, "limit")
 		}
+		p.Drift = rapid.SampledFrom([]replication.DriftRule{replication.DriftReport, replication.DriftRepair}).Draw(t, "drift")
 	}
 	if oneOf("machine", 2) {
 		p.Concurrency = rapid.SampledFrom([]int{1, 1, 3}).Draw(t, "concurrency")
@@ -140,9 +142,9 @@ func (h *history) changeDesired(t *rapid.T) {
 	at := h.now().Add(time.Millisecond)
 	changes := map[string]replication.DesiredChange{
 		"resync": {Resync: &at}, "retry": {Retry: &at}, "retry one": {Retry: &at, RetryOnly: []object.Ref{mustRef("/roles/a"), mustRef("/data/x")}},
-		"allow many": {AllowDeletes: &many}, "allow one": {AllowDeletes: &one}, "stop": {Stop: &stop}, "start": {Stop: &start},
+		"allow many": {AllowDeletes: &many}, "allow one": {AllowDeletes: &one}, "stop": {Stop: &stop}, "start": {Stop: &start}, "accept": {AcceptPrimary: true},
 	}
-	change := changes[rapid.SampledFrom([]string{"resync", "retry", "retry one", "allow many", "allow one", "stop", "start", "start"}).Draw(t, "change")]
+	change := changes[rapid.SampledFrom([]string{"resync", "retry", "retry one", "allow many", "allow one", "stop", "start", "start", "accept"}).Draw(t, "change")]
 	h.direct(change)
 	if change.AllowDeletes != nil {
 		h.allowed = h.now()

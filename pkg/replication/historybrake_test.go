@@ -42,7 +42,7 @@ func (h *history) braked() func(*rapid.T) {
 		if len(before) > 0 && len(after) == 0 {
 			t.Errorf("all %d objects deleted", len(before))
 		}
-		if hold := st.Progress.Hold; hold != nil {
+		if hold := st.Progress.Hold; hold != nil && hold.Primary == "" {
 			held := 0
 			for _, u := range h.unsynced() {
 				if u.Class == fault.DeletionHeld {

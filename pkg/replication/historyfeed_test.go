@@ -87,3 +87,16 @@ func (w *world) scanAll() {
 		w.scanner.Scan()
 	}
 }
+
+// feedIsCurrent reports whether the feed of the pair told it of all edits of the primary.
+// Without rows, what the record of an object hides is left to the scan after the next.
+func (h *history) feedIsCurrent() bool {
+	p := h.record().Progress
+	switch {
+	case p.Position == nil:
+		return false
+	case p.Feed == h.primary.Name():
+		return !h.primary.NoFeed
+	}
+	return h.scanner.IsCurrent() && !(h.scanner.Silent && p.Position.Snapshot.Differs)
+}
