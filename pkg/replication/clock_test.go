@@ -255,15 +255,25 @@ func TestOperatorsAreHeardWhateverTheirClock(t *testing.T) {
 			t.Errorf("outcome %s", run.Outcome)
 		}
 	})
-	t.Run("an allowance of a clock that differs a little counts", func(t *testing.T) {
-		w := heldWorld(t)
-		at, many := w.now().Add(5*time.Minute), 40
-		if err := w.state.ChangeDesired(context.Background(), pairID, replication.DesiredChange{AllowDeletes: &many, At: at}); err != nil {
-			t.Fatal(err)
-		}
-		w.pass()
-		w.wantEqual()
-	})
+	for _, by := range []time.Duration{5 * time.Minute, -5 * time.Minute} {
+		t.Run("an allowance of a clock that differs by "+by.String()+" counts, once", func(t *testing.T) {
+			w := heldWorld(t)
+			for _, n := range []int{0, 5, 40} { // looked at, too few, enough
+				at := w.now().Add(by)
+				if err := w.state.ChangeDesired(context.Background(), pairID, replication.DesiredChange{AllowDeletes: &n, At: at}); err != nil {
+					t.Fatal(err)
+				}
+				if run := w.pass(); run.Mode == "" {
+					t.Errorf("an allowance of %d: %+v", n, run)
+				}
+				if run := w.pass(); run.Mode != "" {
+					t.Errorf("an allowance of %d is looked at again: %+v", n, run)
+				}
+			}
+			w.wantEqual()
+			w.holdIt()
+		})
+	}
 	t.Run("an allowance after a hold, and an allowance used, of the future", func(t *testing.T) {
 		w := newWorld(t)
 		many := 40

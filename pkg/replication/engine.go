@@ -237,15 +237,18 @@ func (e *Engine) skipReason(st PairState, trigger Trigger, now time.Time) Outcom
 
 // holdAnswered reports whether the operator answered the hold of a pair.
 func holdAnswered(st PairState, now time.Time) bool {
-	h, d := st.Progress.Hold, st.Desired
-	return h != nil && h.Primary == "" && isAfterHold(d.AllowedAt, h.At, now) &&
-		(h.At.Before(d.AllowedAt) || !sameMoment(d.AllowedAt, st.Progress.AllowanceUsed))
+	h := st.Progress.Hold
+	return h != nil && h.Primary == "" && h.isAnsweredBy(st.Desired.AllowedAt, now)
 }
 
-// isAfterHold reports whether the operator's word came after a hold. The hold may be of a
-// clock that was ahead: then the word counts for as long as an approval does.
-func isAfterHold(word, hold, now time.Time) bool {
-	return word.After(hold) || isAhead(hold, now) && ageAt(word, now) < time.Hour
+// isAnsweredBy reports whether the operator's word came after a hold, as far as clocks may
+// differ. The hold may be of one that was ahead: then the word counts for as long as an
+// approval does.
+func (h *Hold) isAnsweredBy(word, now time.Time) bool {
+	if sameMoment(word, h.LastWord) {
+		return false
+	}
+	return word.After(h.At.Add(-clockSkew)) || isAhead(h.At, now) && ageAt(word, now) < time.Hour
 }
 
 // allowedDeletions is how many deletions the operator approved for the coming pass. An

@@ -193,9 +193,9 @@ func (b *deletionBrake) holdDeletions(refs []object.Ref, reason string) {
 		b.holdDeletion(r, len(with))
 	}
 	now := b.Now()
-	h := Hold{At: now, Reason: reason, Prune: b.pruning}
+	h := Hold{At: now, Reason: reason, Prune: b.pruning, LastWord: b.rec.desired.AllowedAt}
 	if was := b.rec.progress.Hold; was != nil && !b.reviewing {
-		h.At = was.At // an approval that is under way answers the hold that the operator saw
+		h.At, h.LastWord = was.At, was.LastWord // an approval that is under way answers the hold that the operator saw
 	}
 	b.rec.progress.Hold = &h
 	b.reviewing = false
@@ -230,7 +230,7 @@ func (b *deletionBrake) checkPrimary(deletes []object.Ref) error {
 	if !anotherOrganization(before, id) {
 		return nil
 	}
-	return &holdError{&Hold{At: b.Now(), Primary: id, Deletes: len(deletes), Sample: slices.Clone(deletes[:min(len(deletes), holdSample)]),
+	return &holdError{&Hold{At: b.Now(), LastWord: b.rec.desired.PrimaryAcceptedAt, Primary: id, Deletes: len(deletes), Sample: slices.Clone(deletes[:min(len(deletes), holdSample)]),
 		Reason: fmt.Sprintf("the primary has a different organization than before (%s, now %s)", orgGUID(before), orgGUID(id))}}
 }
 
@@ -253,7 +253,7 @@ func (e *Engine) otherPrimary(ctx context.Context, st PairState, t *dueWork) err
 	if h.Primary == "" {
 		return nil
 	}
-	if isAfterHold(st.Desired.PrimaryAcceptedAt, h.At, e.Now()) {
+	if h.isAnsweredBy(st.Desired.PrimaryAcceptedAt, e.Now()) {
 		t.full, t.repairs, t.accepted, t.reason = true, true, true, "a new primary was accepted"
 		return nil
 	}

@@ -220,3 +220,24 @@ func TestAPrimaryThatHidesItsGUIDIsTheSame(t *testing.T) {
 		})
 	}
 }
+
+// Who accepts an organization may have a clock that is behind, and accepts that one only.
+func TestAPrimaryIsAcceptedByAClockThatIsBehind(t *testing.T) {
+	w := newWorld(t)
+	w.primary.ID = "https://chef/organizations/o#one"
+	w.fill()
+	w.run()
+	for _, id := range []string{"two", "three"} {
+		w.primary.ID = "https://chef/organizations/o#" + id
+		w.primary.Unset(w.paths("/roles/")[0])
+		w.wantOutcome(w.run(), replication.OutcomeHeld)
+		w.wantOutcome(w.run(), replication.OutcomeHeld)
+		at := w.now().Add(-5 * time.Minute)
+		if err := w.state.ChangeDesired(context.Background(), pairID, replication.DesiredChange{AcceptPrimary: true, At: at}); err != nil {
+			t.Fatal(err)
+		}
+		w.run()
+		w.wantEqual()
+		w.wantStatus(replication.Synced)
+	}
+}
