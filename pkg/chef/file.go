@@ -38,6 +38,7 @@ func (c *Client) openFileOnce(ctx context.Context, r *request) (io.ReadCloser, i
 		w.stop()
 		return nil, 0, e
 	}
+	w.pause()
 	return &fileReader{c: c, ctx: ctx, r: r, body: resp.Body, watch: w}, resp.ContentLength, nil
 }
 
@@ -153,8 +154,9 @@ type fileReader struct {
 }
 
 func (f *fileReader) Read(p []byte) (int, error) {
+	f.watch.reset() // what reads may have to wait for another server, which has its own limit
 	n, err := f.body.Read(p)
-	f.watch.reset()
+	f.watch.pause()
 	if err != nil && err != io.EOF {
 		return n, f.c.requestError(f.ctx, f.r, f.watch, err)
 	}

@@ -58,6 +58,9 @@ func newStallTimer(ctx context.Context, patience time.Duration) (context.Context
 // reset restarts the timer, after progress.
 func (w *stallTimer) reset() { w.timer.Reset(w.timeout) }
 
+// pause stops the timer until reset.
+func (w *stallTimer) pause() { w.timer.Stop() }
+
 func (w *stallTimer) stop() {
 	w.timer.Stop()
 	w.cancel()

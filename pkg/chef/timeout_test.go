@@ -142,3 +142,55 @@ func TestABodyIsSentAgainOnAnotherConnection(t *testing.T) {
 		}
 	}
 }
+
+// TestSlowContentIsNotTheServersFault: it may come from the primary while it is uploaded to a
+// replica.
+func TestSlowContentIsNotTheServersFault(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		client := newPipeClient(t, "http://chef.example.com", func(c net.Conn) {
+			r, err := http.ReadRequest(bufio.NewReader(c))
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			if body, err := io.ReadAll(r.Body); err != nil || string(body) != "abc" {
+				t.Errorf("body %q, %v", body, err)
+			}
+			_, _ = io.WriteString(c, "HTTP/1.1 204 No Content\r\n\r\n")
+		})
+		content := io.MultiReader(strings.NewReader("a"), pauseReader{}, strings.NewReader("bc"))
+		err := client.UploadFile(t.Context(), "http://chef.example.com/file", "900150983cd24fb0d6963f7d28e17f72",
+			func() (io.ReadCloser, int64, error) { return io.NopCloser(content), 3, nil })
+		if err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// TestSlowReaderOfADownloadIsNotTheServersFault: it may upload what it reads to a replica.
+func TestSlowReaderOfADownloadIsNotTheServersFault(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		client := newPipeClient(t, "http://chef.example.com", afterRequest(t, func(c net.Conn) {
+			_, _ = io.WriteString(c, "HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n"+strings.Repeat("a", 100_000))
+		}))
+		content, _, err := client.OpenFile(t.Context(), "http://chef.example.com/file")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer content.Close()
+		for range 2 {
+			time.Sleep(5 * time.Minute)
+			if _, err := io.CopyN(io.Discard, content, 50_000); err != nil {
+				t.Fatal(err)
+			}
+		}
+	})
+}
+
+// pauseReader has nothing, after five minutes.
+type pauseReader struct{}
+
+func (pauseReader) Read([]byte) (int, error) {
+	time.Sleep(5 * time.Minute)
+	return 0, io.EOF
+}

@@ -83,6 +83,7 @@ type uploadBody struct {
 var errWrongSize = errors.New("the content doesn't have the size that was given for it")
 
 func (b *uploadBody) Read(p []byte) (int, error) {
+	b.watch.pause() // the content may come from another server, which has its own limit
 	n, err := b.content.Read(p)
 	b.watch.reset()
 	b.mu.Lock()
