@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 
 	"chefsync/pkg/fault"
@@ -150,10 +151,16 @@ func (r KeyRef) Warning() string {
 		return ""
 	}
 	info, err := os.Stat(r.Name)
-	if err != nil || info.Mode().Type()&fs.ModeType != 0 || info.Mode().Perm()&0o077 == 0 {
+	if err != nil || info.Mode().Type()&fs.ModeType != 0 || !ReadableByOthers(runtime.GOOS, info.Mode()) {
 		return ""
 	}
 	return fmt.Sprintf("%s can be read by other users (mode %04o): chmod 600 %s", r, info.Mode().Perm(), r.Name)
+}
+
+// ReadableByOthers reports whether a file of a mode can be read by users besides its owner.
+// On Windows modes don't tell, and no chmod changes them: Go shows all files as 0666 or 0444.
+func ReadableByOthers(system string, mode fs.FileMode) bool {
+	return system != "windows" && mode.Perm()&0o077 != 0
 }
 
 // parseRef parses a reference. The error never contains the text unless that looks like a

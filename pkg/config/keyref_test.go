@@ -58,6 +58,12 @@ func TestFilesOfWindows(t *testing.T) {
 	}
 }
 
+func TestModesOfWindowsSayNothing(t *testing.T) {
+	if ReadableByOthers("windows", 0o666) || !ReadableByOthers("linux", 0o640) || ReadableByOthers("linux", 0o600) {
+		t.Error("the mode is misread")
+	}
+}
+
 func TestResolve(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "k.pem")
 	if err := os.WriteFile(path, []byte("from a file"), 0o600); err != nil {

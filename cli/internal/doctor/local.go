@@ -7,9 +7,11 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 
+	"chefsync/pkg/config"
 	"chefsync/pkg/fault"
 )
 
@@ -28,7 +30,7 @@ func CheckKeyFiles(l *List, references map[string]string) {
 		case err != nil:
 			l.Fail("key of "+who, "chef-sync-ctl prepare-org creates it", &fault.Error{Op: "look at " + path, Class: fault.Denied,
 				Err: pathErrorCause(err)})
-		case info.Mode().Perm()&0o077 != 0:
+		case config.ReadableByOthers(runtime.GOOS, info.Mode()):
 			l.Warn("key of "+who, "chmod 600 "+path, "%s can be read by other users (%s)", path, info.Mode().Perm())
 		default:
 			l.OK("key of "+who, "%s", path)
