@@ -117,9 +117,12 @@ func (c *Client) fileError(ctx context.Context, r *request, resp *http.Response)
 		return c.transportError(r, err, ctx.Err())
 	}
 	text, _ := errorText(body)
-	if normalizeHost(r.url.Hostname()) != c.files.own {
+	switch {
+	case !c.isOwnHost(r):
 		// What answers there isn't the server: nothing of its words but a code is quoted.
 		text = cmp.Or(storeCode(text), "refused by "+r.url.Hostname())
+	case resp.StatusCode >= 300 && resp.StatusCode < 400:
+		text = "a redirect to " + redirectTarget(resp.Header)
 	}
 	kind := KindForeign
 	switch s := resp.StatusCode; {
@@ -136,6 +139,9 @@ func (c *Client) fileError(ctx context.Context, r *request, resp *http.Response)
 	}
 	e := c.replyError(r, &reply{status: resp.StatusCode, header: resp.Header, body: body}, kind, text)
 	switch kind {
+	case KindForeign: // a redirect, or a success of another kind
+		e.Hint = "the server gave this URL for a cookbook file: check bookshelf['external_url'] there, " +
+			"and that the proxy in front of it passes on Host and X-Forwarded-Proto"
 	case KindAbsent:
 		e.Hint = "the server's file store has lost this content: upload the cookbook version again"
 	case KindInvalid:

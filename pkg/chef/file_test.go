@@ -67,6 +67,17 @@ func TestDownloadErrorsAreClassified(t *testing.T) {
 	}
 }
 
+// TestRedirectOfAFileURL: a server behind a proxy that doesn't pass on the scheme gives out
+// http:// (docs/chef-server-api.md §3.4), and its front end redirects that.
+func TestRedirectOfAFileURL(t *testing.T) {
+	s := answerInOrder(cannedAnswer{status: 301, header: map[string]string{"Location": "https://chef.example.com/bookshelf/x?secret=1"}})
+	_, _, err := newTestClient(t, s).OpenFile(context.Background(), "http://chef.example.com/bookshelf/x?secret=1")
+	e := wantKind(t, err, KindForeign)
+	if e.Message != "a redirect to https://chef.example.com/bookshelf/x" || !strings.Contains(e.Hint, "X-Forwarded-Proto") {
+		t.Errorf("message %q, hint %q", e.Message, e.Hint)
+	}
+}
+
 func TestDownloadsAreNotDecompressed(t *testing.T) {
 	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Encoding", "gzip")
