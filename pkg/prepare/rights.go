@@ -290,7 +290,11 @@ func (r *runner) ensureObjectRights(ctx context.Context) error {
 			if path == "/environments/_default" {
 				continue // can't be written
 			}
-			if _, err := r.ensureACL(ctx, path+"/_acl", "rights on "+path, perms); err != nil {
+			_, err := r.ensureACL(ctx, path+"/_acl", "rights on "+path, perms)
+			if hasKind(err, chef.KindAbsent) { // somebody has deleted it since it was listed
+				continue
+			}
+			if err != nil {
 				return err
 			}
 		}

@@ -3,6 +3,7 @@ package prepare_test
 import (
 	"net/http"
 	"slices"
+	"strings"
 	"testing"
 
 	"chefsync/pkg/chef/cheftest"
@@ -139,7 +140,26 @@ func TestTheNextRunDeletesWhatAnInterruptedProofLeft(t *testing.T) {
 		t.Fatal("the proof was not interrupted")
 	}
 	s.mustRun(o)
-	if a, err := o.Caller.Org("acme").Do(t.Context(), "GET", "/roles", nil); err != nil || string(a.Body) != "{}" {
-		t.Errorf("roles %s, %v; want none", a.Body, err)
+	a, err := o.Caller.Org("acme").Do(t.Context(), "GET", "/roles", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if string(a.Body) != "{}" {
+		t.Errorf("roles %s, want none", a.Body)
+	}
+}
+
+func TestAnObjectThatIsDeletedMeanwhileNeedsNoRights(t *testing.T) {
+	s := newFixture(t)
+	s.org.PutRole("gone", `{}`)
+	s.org.PutRole("old", `{}`)
+	alice := s.adminClient("alice")
+	gone := s.server.Fault(cheftest.Fault{Method: "GET", Path: "/roles/gone/_acl", Do: func(*http.Request) { s.org.DeleteRole("gone") }})
+	s.mustRun(s.newOptions(prepare.Replica, alice))
+	if gone.Hits() == 0 {
+		t.Error("the role was deleted too early")
+	}
+	if a, err := alice.Org("acme").Do(t.Context(), "GET", "/roles/old/_acl", nil); err != nil || !strings.Contains(string(a.Body), "chef-sync") {
+		t.Errorf("the other role has no rights: %v, %v", a, err)
 	}
 }
