@@ -114,8 +114,11 @@ func (r *runner) ensureFurtherKey(ctx context.Context, what string) error {
 		return r.wrapError(r.caller, "add the key to "+what, err,
 			"this key was added before but isn't valid: check its expiration date with knife "+string(r.report.Actor)+" key list "+r.Name)
 	case err != nil:
-		return r.wrapError(r.caller, "add the key to "+what, err, "put the private key of "+what+" into "+r.Key.Where()+
-			", or use a superuser's key")
+		hint := "put the private key of " + what + " into " + r.Key.Where() + ", or use a superuser's key"
+		if r.Actor == Auto && r.report.Actor == User {
+			hint += "; or add --actor client, for a client of this organization with the same name"
+		}
+		return r.wrapError(r.caller, "add the key to "+what, err, hint)
 	}
 	r.addStep(Done, what, "exists; the key was added to it")
 	return nil

@@ -3,11 +3,13 @@ package prepare_test
 import (
 	"crypto/rsa"
 	"net/http"
+	"strings"
 	"testing"
 	"time"
 
 	"chefsync/pkg/chef"
 	"chefsync/pkg/chef/cheftest"
+	"chefsync/pkg/fault"
 	"chefsync/pkg/prepare"
 )
 
@@ -52,5 +54,22 @@ func TestFurtherKeyIsRecognizedByAForbiddenAnswer(t *testing.T) {
 		Match: func(r *http.Request) bool { return r.Header.Get("X-Ops-UserId") == "ec_sync_user" }})
 	if r := s.mustRun(o); r.Changed {
 		t.Errorf("steps %+v", r.Steps)
+	}
+}
+
+// TestAUserOfAnotherOrganizationWithTheSameName: users belong to the whole server, and an admin
+// of one organization can't add keys to them.
+func TestAUserOfAnotherOrganizationWithTheSameName(t *testing.T) {
+	s := newFixture(t)
+	s.server.AddUser("ec_sync_user")
+	o := s.newOptions(prepare.Replica, s.adminClient("alice"))
+	if _, err := prepare.Run(t.Context(), o); !strings.Contains(fault.HintOf(err), "add --actor client") {
+		t.Fatalf("error %v with hint %q", err, fault.HintOf(err))
+	}
+	o.Actor = prepare.Client
+	s.mustRun(o)
+	o.Actor = prepare.Auto
+	if r := s.mustRun(o); r.Actor != prepare.Client || r.Changed {
+		t.Errorf("actor %s, steps %+v; want the client again", r.Actor, r.Steps)
 	}
 }
