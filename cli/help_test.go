@@ -1,6 +1,8 @@
 package cli
 
 import (
+	"bytes"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -58,6 +60,30 @@ func TestEveryCommandShowsExamplesThatExist(t *testing.T) {
 				if isFlag && found.Flags().Lookup(name) == nil && found.InheritedFlags().Lookup(name) == nil {
 					t.Errorf("%s: the example %q uses an unknown flag %s", c.CommandPath(), line, w)
 				}
+			}
+		}
+	})
+}
+
+// TestExamplesHaveAllTheirArguments: what is wrong with an example is said before the
+// configuration is opened, which isn't there, nor is a file to import.
+func TestExamplesHaveAllTheirArguments(t *testing.T) {
+	t.Chdir(t.TempDir())
+	noStack, quotes := regexp.MustCompile(` --(stack|remote)( [a-z-]+)?`), strings.NewReplacer("'", "")
+	tree(t, func(c *cobra.Command) {
+		for line := range strings.Lines(c.Example) {
+			line, _, _ = strings.Cut(strings.TrimSpace(line), " |")
+			line, _, _ = strings.Cut(line, " > ")
+			words := strings.Fields(quotes.Replace(noStack.ReplaceAllString(line, "")))
+			needNone := []string{"init", "demo", "completion", "help", "version"} // no configuration
+			if len(words) < 2 || words[0] == "#" || slices.Contains(needNone, words[1]) {
+				continue
+			}
+			var out bytes.Buffer
+			executeArgs(t.Context(), append(words[1:], "--config", "none.toml"), cmdline.Streams{In: strings.NewReader(""), Out: &out, Err: &out,
+				Now: time.Now, LookupEnv: func(string) (string, bool) { return "", false }})
+			if text := out.String(); !strings.Contains(text, "none.toml") && !strings.Contains(text, "name a file that was written by state export") {
+				t.Errorf("%s: the example %q: %s", c.CommandPath(), line, text)
 			}
 		}
 	})

@@ -68,7 +68,7 @@ passes, and marks the pairs as moved.
 point in time. Stop the pairs of the stack first, with sync-stop.`,
 		Example: `  chef-sync-ctl state export engineering --stop --file engineering.json
   chef-sync-ctl state export > all.json
-  chef-sync-ctl state export --stack chef-sync --table restored --stop > before.json`,
+  chef-sync-ctl state export --all --stack chef-sync --table restored --stop > before.json`,
 	}
 	cmd.Flags().BoolVar(&f.stop, "stop", false, "stop the pairs first, as sync-stop does")
 	cmd.Flags().StringVar(&f.to, "to", "", "with --stop: the `place` that the pairs move to, to be shown by sync-status")
