@@ -84,8 +84,10 @@ func checkOrgName(name string) error {
 		return nil
 	}
 	try := "names of organizations consist of a-z, 0-9, _ and -, start with a letter or digit, and have at most 255 characters"
-	if lower := strings.ToLower(name); lower != name && len(name) < 255 {
+	if lower := strings.ToLower(name); lower != name && checkOrgName(lower) == nil {
 		try = fmt.Sprintf("did you mean %q? Names are in lower case; don't use the display name", lower)
+	} else if lower != name {
+		try += "; don't use the display name"
 	}
 	return refuse(try, "%q isn't the name of an organization", name)
 }

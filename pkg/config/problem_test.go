@@ -133,6 +133,8 @@ func TestEachProblemHasItsPositionAndASuggestion(t *testing.T) {
 			`f.toml:12:1: organization[0].max_delete: must be a limit; write max_delete = "20%"`},
 		{"name of an organization", editTemplate(t, `"acme"`, `"Acme"`),
 			`f.toml:11:1: organization[0].source: "Acme" isn't the name of an organization; did you mean "acme"?`},
+		{"display name", editTemplate(t, `"acme"`, `"Acme Inc"`), // "acme inc" is no name either
+			`f.toml:11:1: organization[0].source: "Acme Inc" isn't the name of an organization; names of organizations consist of a-z`},
 		{"impossible name", minimalConfig + `destination = "a.b"`,
 			`f.toml:12:1: organization[0].destination: "a.b" isn't the name of an organization; names of organizations consist of a-z`},
 		{"no source", editTemplate(t, `source = "acme"`, ``),
