@@ -71,7 +71,8 @@ func ReadPairs(ctx context.Context, a *app.App, pairs []app.Pair, servers []Serv
 	if err != nil {
 		return nil, err
 	}
-	known, failed := readPairStates(ctx, state, pairs)
+	known, err := readPairStates(ctx, state, pairs)
+	failed := []error{err}
 	tolerance := ToleranceOf(a)
 	hasDaemon := a.Stack == nil && daemonRuns(ctx, a, now)
 	rows := []PairRow{}
@@ -87,7 +88,7 @@ func ReadPairs(ctx context.Context, a *app.App, pairs []app.Pair, servers []Serv
 		if st.Progress.Feed == changelog.Name {
 			last, err := a.LastScan(ctx, p.SourceOrg)
 			if err != nil { // without its scans, the pair would seem to be in sync
-				failed = exit.Join(failed, app.WrapPair(p.ID, err))
+				failed = append(failed, app.WrapPair(p.ID, err))
 				continue
 			}
 			f.Scan = &last
@@ -101,7 +102,7 @@ func ReadPairs(ctx context.Context, a *app.App, pairs []app.Pair, servers []Serv
 		}
 		rows = append(rows, row)
 	}
-	return rows, failed
+	return rows, exit.Join(failed...)
 }
 
 // daemonRuns reports whether a daemon is known to run. If that can't be read it isn't.
