@@ -27,8 +27,6 @@ that doesn't respond, and a pair that is stopped has 3.`
 // codeOfReason returns the exit code for a reason.
 func codeOfReason(r status.Reason) exit.Code {
 	switch r.Cause {
-	case status.CauseStopped:
-		return exit.OK
 	case status.CauseHeld:
 		return exit.Held
 	case status.CauseUnsynced, status.CausePending, status.CauseNeverRun:
@@ -49,6 +47,9 @@ func codeOfReason(r status.Reason) exit.Code {
 func (r *PairRow) exitCode() (worst exit.Code, why status.Reason) {
 	var codes []exit.Code
 	for _, x := range r.Reasons {
+		if x.Cause == status.CauseStopped { // what it left is as its operator wants it
+			return exit.OK, why
+		}
 		codes = append(codes, codeOfReason(x))
 	}
 	if worst = exit.Worst(codes...); worst != exit.OK {

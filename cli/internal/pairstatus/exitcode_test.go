@@ -20,7 +20,7 @@ func TestTheExitCodeOfAStatusIsThatOfTheWorstReason(t *testing.T) {
 	}{
 		"in sync":                 {[]PairRow{because(), because()}, exit.OK},
 		"stopped":                 {[]PairRow{because(reason(status.CauseStopped, replication.Stopped))}, exit.OK},
-		"stopped and held":        {[]PairRow{because(reason(status.CauseStopped, replication.Stopped), held)}, exit.Held},
+		"stopped while held":      {[]PairRow{because(reason(status.CauseStopped, replication.Stopped), held, drift, unsynced)}, exit.OK},
 		"blocked":                 {[]PairRow{because(), because(held, blocked)}, exit.Denied},
 		"scans are refused":       {[]PairRow{because(reason(status.CauseScanFailed, replication.Blocked))}, exit.Denied},
 		"held":                    {[]PairRow{because(down), because(held)}, exit.Held},
