@@ -241,14 +241,14 @@ func holdAnswered(st PairState, now time.Time) bool {
 	return h != nil && h.Primary == "" && h.isAnsweredBy(st.Desired.AllowedAt, now)
 }
 
-// isAnsweredBy reports whether the operator's word came after a hold, as far as clocks may
-// differ. The hold may be of one that was ahead: then the word counts for as long as an
+// isAnsweredBy reports whether the operator's answer came after a hold, as far as clocks may
+// differ. The hold may be of one that was ahead: then the answer counts for as long as an
 // approval does.
-func (h *Hold) isAnsweredBy(word, now time.Time) bool {
-	if sameMoment(word, h.LastWord) {
+func (h *Hold) isAnsweredBy(answer, now time.Time) bool {
+	if sameMoment(answer, h.LastAnswer) {
 		return false
 	}
-	return word.After(h.At.Add(-clockSkew)) || isAhead(h.At, now) && ageAt(word, now) < time.Hour
+	return answer.After(h.At.Add(-clockSkew)) || isAhead(h.At, now) && ageAt(answer, now) < time.Hour
 }
 
 // allowedDeletions is how many deletions the operator approved for the coming pass. An

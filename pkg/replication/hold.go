@@ -193,9 +193,9 @@ func (b *deletionBrake) holdDeletions(refs []object.Ref, reason string) {
 		b.holdDeletion(r, len(with))
 	}
 	now := b.Now()
-	h := Hold{At: now, Reason: reason, Prune: b.pruning, LastWord: b.rec.desired.AllowedAt}
+	h := Hold{At: now, Reason: reason, Prune: b.pruning, LastAnswer: b.rec.desired.AllowedAt}
 	if was := b.rec.progress.Hold; was != nil && !b.reviewing {
-		h.At, h.LastWord = was.At, was.LastWord // an approval that is under way answers the hold that the operator saw
+		h.At, h.LastAnswer = was.At, was.LastAnswer // an approval that is under way answers the hold that the operator saw
 	}
 	b.rec.progress.Hold = &h
 	b.reviewing = false
@@ -230,7 +230,8 @@ func (b *deletionBrake) checkPrimary(deletes []object.Ref) error {
 	if !anotherOrganization(before, id) {
 		return nil
 	}
-	return &holdError{&Hold{At: b.Now(), LastWord: b.rec.desired.PrimaryAcceptedAt, Primary: id, Deletes: len(deletes), Sample: slices.Clone(deletes[:min(len(deletes), holdSample)]),
+	return &holdError{&Hold{At: b.Now(), LastAnswer: b.rec.desired.PrimaryAcceptedAt, Primary: id,
+		Deletes: len(deletes), Sample: slices.Clone(deletes[:min(len(deletes), holdSample)]),
 		Reason: fmt.Sprintf("the primary has a different organization than before (%s, now %s)", orgGUID(before), orgGUID(id))}}
 }
 

@@ -251,7 +251,7 @@ func (r *recorder) updateHold() {
 		return
 	}
 	slices.SortFunc(sample, object.Compare)
-	h := Hold{At: r.Now(), Reason: "deletions wait for approval", LastWord: r.desired.AllowedAt}
+	h := Hold{At: r.Now(), Reason: "deletions wait for approval", LastAnswer: r.desired.AllowedAt}
 	if was != nil {
 		h = *was
 	}

@@ -297,9 +297,9 @@ type Hold struct {
 	Primary string `json:"primary,omitempty"`
 	// Prune says that a resync was asked to prune, which goes on once it is approved.
 	Prune bool `json:"prune,omitempty"`
-	// LastWord is when the operator had last answered a hold when this one began. A word of
-	// another time is a newer one, as far as clocks may differ.
-	LastWord time.Time `json:"last_word,omitzero"`
+	// LastAnswer is when the operator had last answered a hold when this one began. An answer
+	// of another time is a newer one, as far as clocks may differ.
+	LastAnswer time.Time `json:"last_answer,omitzero"`
 	// Rule is the prune rule by which the deletions are due.
 	Rule Prune `json:"prune_rule,omitempty"`
 }
