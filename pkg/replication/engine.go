@@ -278,10 +278,10 @@ func (e *Engine) emptyPoll(ctx context.Context, st PairState, run Run, todo dueW
 	run.setOutcome(p)
 	if todo.replica != "" {
 		p.sawReplica(todo.replica, now)
-	} else if todo.noop || e.recordIsFresh(p, todo.next, now) {
+	} else if todo.noop && p.Failures == 0 || e.recordIsFresh(p, todo.next, now) {
 		return run, nil
 	}
-	p.recordSuccess(now, e.nextPollDelay(p))
+	p.recordSuccess(now, e.nextPollDelay(p), todo.next != nil)
 	if todo.next != nil {
 		p.Position = todo.next
 	}

@@ -193,7 +193,7 @@ func (p *pass) finishRun(ctx context.Context, err error) (Run, error) {
 	case OutcomeDone:
 		p.rec.updateCounts()
 		p.rec.run.setOutcome(p.rec.progress)
-		p.rec.progress.recordSuccess(now, p.nextPollDelay(p.rec.progress))
+		p.rec.progress.recordSuccess(now, p.nextPollDelay(p.rec.progress), p.due.full || p.due.next != nil)
 	case OutcomeBusy:
 		p.rec.run.Ended = now
 		p.logFailure("the lease was lost; the pass ends without recording more", p.rec.run, err)

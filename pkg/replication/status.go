@@ -25,9 +25,13 @@ func (p *Progress) setStatus(s Status, now time.Time) {
 	}
 }
 
-// recordSuccess records that everything known is applied or listed as unsynced.
-func (p *Progress) recordSuccess(now time.Time, interval time.Duration) {
-	p.LastAttempt, p.LastSuccess = now, now
+// recordSuccess records that everything known is applied or listed as unsynced. Read says
+// that a feed or the primary itself has told what there is to know by now.
+func (p *Progress) recordSuccess(now time.Time, interval time.Duration, read bool) {
+	p.LastAttempt = now
+	if read {
+		p.LastSuccess = now
+	}
 	p.Failures, p.LastError, p.Pending = 0, nil, 0
 	p.NextRun = now.Add(interval)
 	p.setStatus(p.idleStatus(), now)

@@ -56,3 +56,40 @@ func TestOnlyAPassThatCameToItsEndIsASuccess(t *testing.T) {
 		})
 	}
 }
+
+// Without a feed only a compare tells what the primary holds. What a pair does between two
+// of them is no such success, but it ends a failure.
+func TestBetweenComparesNothingIsKnownOfThePrimary(t *testing.T) {
+	w := newWorld(t)
+	w.primary.NoFeed, w.pair.CompareEvery = true, 24*time.Hour
+	w.fill()
+	w.replica.Refuse = refuseOne("put", "/roles/web", fault.Rejected)
+	w.pass()
+	compared := w.record().Progress.LastSuccess
+	want := func(what string, status replication.Status) {
+		t.Helper()
+		w.wantStatus(status)
+		if p := w.record().Progress; !p.LastSuccess.Equal(compared) || p.LastError != nil {
+			t.Errorf("%s: last success %s, want %s; last error %+v", what, p.LastSuccess, compared, p.LastError)
+		}
+	}
+	w.replica.Refuse = nil
+	w.advance(10 * time.Minute)
+	w.pass()
+	want("a retry", replication.Synced)
+	w.advance(2 * time.Hour)
+	w.pass()
+	want("the identity of the replica", replication.Synced)
+	if _, err := w.engine().Fail(context.Background(), replication.PassOptions{}, refused(fault.Denied)); err == nil {
+		t.Fatal("no error")
+	}
+	w.wantStatus(replication.Blocked)
+	w.advance(10 * time.Minute)
+	w.pass()
+	want("a failure that has ended", replication.Synced)
+	w.advance(24 * time.Hour)
+	w.pass()
+	if p := w.record().Progress; !p.LastSuccess.After(compared) {
+		t.Errorf("last success %s after a compare", p.LastSuccess)
+	}
+}

@@ -48,8 +48,8 @@ func waitForPairs(ctx context.Context, pairs []app.Pair, timeout time.Duration, 
 	})
 }
 
-// WaitSynced waits until each pair had a success after a time, and the full comparison
-// that was asked for.
+// WaitSynced waits until each pair had a pass that did all it could after a time, and the
+// full comparison that was asked for.
 func WaitSynced(ctx context.Context, a *app.App, pairs []app.Pair, since time.Time, timeout time.Duration) error {
 	return waitSynced(ctx, func(ctx context.Context, p app.Pair) (replication.PairState, error) { return readPair(ctx, a, p) }, pairs, since, timeout)
 }
@@ -63,12 +63,12 @@ func waitSynced(ctx context.Context, read func(context.Context, app.Pair) (repli
 		}
 		// A pass that was running when it was asked for doesn't count.
 		asked := st.CompareAsked(time.Now()) || st.Progress.Work != nil || len(st.ObjectsAsked()) > 0
-		done := !asked && !st.Progress.LastSuccess.Before(since)
-		h := st.Progress.Hold
-		if h != nil && (h.At.After(since) || done && isDecided(st, since)) {
+		g := st.Progress // the last success of a pair without a feed is its last compare
+		done := !asked && !g.LastAttempt.Before(since) && g.LastError == nil
+		if h := g.Hold; h != nil && (h.At.After(since) || done && isDecided(st, since)) {
 			return false, exit.With(exit.Held, HeldError(p.ID, h), h.Hint(p.ID))
 		}
-		return done && h == nil, nil
+		return done && g.Hold == nil, nil
 	})
 }
 

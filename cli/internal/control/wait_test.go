@@ -26,9 +26,10 @@ func TestAWaitForACompareIsNotOverWithAnotherPass(t *testing.T) {
 	behind := replication.Progress{LastCompare: asked.Add(time.Minute)}
 	begun := replication.Progress{LastCompare: asked.Add(-time.Hour), ResyncedAt: asked, Work: &replication.Work{Full: true}}
 	before := replication.Progress{LastCompare: asked.Add(-time.Hour)}
+	failed := replication.Progress{LastCompare: asked.Add(-time.Hour), LastError: &replication.Failure{}}
 	for name, c := range map[string]struct {
 		progress replication.Progress
-		success  time.Duration
+		attempt  time.Duration
 		resync   time.Time
 		want     exit.Code
 	}{
@@ -38,8 +39,9 @@ func TestAWaitForACompareIsNotOverWithAnotherPass(t *testing.T) {
 		"a compare before, and a clock behind":    {behind, time.Minute, asked, exit.Temporary},
 		"the compare":                             {ended, time.Minute, asked, exit.OK},
 		"a pass, and no compare was wanted":       {before, time.Second, time.Time{}, exit.OK},
+		"a pass that failed":                      {failed, time.Second, time.Time{}, exit.Temporary},
 	} {
-		c.progress.LastSuccess = asked.Add(c.success)
+		c.progress.LastAttempt = asked.Add(c.attempt)
 		st := replication.PairState{Desired: replication.Desired{ResyncAt: c.resync}, Progress: c.progress}
 		err := waitSynced(t.Context(), returning(st), []app.Pair{{Pair: replication.Pair{ID: replication.PairID{Replica: "eu", Org: "acme"}}}}, asked, time.Nanosecond)
 		if got := exit.Of(err); got != c.want {
@@ -68,6 +70,7 @@ func TestAWaitForAPairThatStaysHeldEnds(t *testing.T) {
 		"another primary, which the next pass asks again": {replication.Desired{ResyncAt: asked},
 			replication.Progress{LastSuccess: before, Hold: &replication.Hold{At: before, Primary: "other"}}, exit.Temporary},
 	} {
+		c.progress.LastAttempt = c.progress.LastSuccess
 		st := replication.PairState{Desired: c.desired, Progress: c.progress}
 		err := waitSynced(t.Context(), returning(st), []app.Pair{{Pair: replication.Pair{ID: replication.PairID{Replica: "eu", Org: "acme"}}}}, asked, time.Nanosecond)
 		if got := exit.Of(err); got != c.want {
