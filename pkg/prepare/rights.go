@@ -36,10 +36,26 @@ func (r *runner) requiredRights() []requiredRight {
 	return all
 }
 
-// ace lists the actors and groups that have one permission.
+// ace lists the actors and groups that have one permission. A Chef Server lists users and
+// clients apart when asked, and then no actors: a user and a client may have the same name,
+// and it refuses a list of actors with such a name (docs/chef-server-api.md §7.6).
 type ace struct {
-	Actors []string `json:"actors"`
-	Groups []string `json:"groups"`
+	Actors  []string  `json:"actors"`
+	Users   *[]string `json:"users,omitempty"`
+	Clients *[]string `json:"clients,omitempty"`
+	Groups  []string  `json:"groups"`
+}
+
+// actorsOf returns the actors that have a permission and are of a type, or of any if the
+// server doesn't list them apart.
+func (a ace) actorsOf(t Actor) []string {
+	switch {
+	case t == User && a.Users != nil:
+		return *a.Users
+	case t == Client && a.Clients != nil:
+		return *a.Clients
+	}
+	return a.Actors
 }
 
 type groupMembers struct {
@@ -242,14 +258,14 @@ func (r *runner) ensureACL(ctx context.Context, path, what string, perms []strin
 }
 
 func readACL(ctx context.Context, who *chef.Org, path string) (map[string]ace, error) {
-	return getJSON[map[string]ace](ctx, who, path)
+	return getJSON[map[string]ace](ctx, who, path+"?detail=granular")
 }
 
 // lackingPerms returns the permissions that an ACL gives the actor neither directly nor
 // through a group.
 func (r *runner) lackingPerms(acl map[string]ace, perms []string, inGroup func(g string) bool) (lacking []string) {
 	for _, p := range perms {
-		if !slices.Contains(acl[p].Actors, r.Name) && !slices.ContainsFunc(acl[p].Groups, inGroup) {
+		if !slices.Contains(acl[p].actorsOf(r.report.Actor), r.Name) && !slices.ContainsFunc(acl[p].Groups, inGroup) {
 			lacking = append(lacking, p)
 		}
 	}

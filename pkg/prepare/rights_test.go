@@ -2,6 +2,7 @@ package prepare_test
 
 import (
 	"net/http"
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -161,5 +162,37 @@ func TestAnObjectThatIsDeletedMeanwhileNeedsNoRights(t *testing.T) {
 	}
 	if a, err := alice.Org("acme").Do(t.Context(), "GET", "/roles/old/_acl", nil); err != nil || !strings.Contains(string(a.Body), "chef-sync") {
 		t.Errorf("the other role has no rights: %v, %v", a, err)
+	}
+}
+
+// TestRightsOfAUserAreNotThoseOfAClientWithTheSameName: the creator of an object is in its ACL.
+func TestRightsOfAUserAreNotThoseOfAClientWithTheSameName(t *testing.T) {
+	s := newFixture(t)
+	s.mustRun(s.newOptions(prepare.Replica, s.superuserClient()))
+	create := func(name string) {
+		key, err := s.key.Load()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := s.newClient("ec_sync_user", key).Org("acme").Do(t.Context(), "POST", "/roles", []byte(`{"name":"`+name+`"}`)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	create("of-the-user")
+	if err := os.Remove(s.key.Path); err != nil {
+		t.Fatal(err)
+	}
+	o := s.newOptions(prepare.Replica, s.adminClient("alice"))
+	o.Actor = prepare.Client
+	s.mustRun(o)
+	create("of-the-client")
+	key, err := s.key.Load()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"of-the-user", "of-the-client"} {
+		if _, err := s.newClient("ec_sync_user", key).Org("acme").Do(t.Context(), "DELETE", "/roles/"+name, nil); err != nil {
+			t.Errorf("the client may not delete an object: %v", err)
+		}
 	}
 }
