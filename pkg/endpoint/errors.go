@@ -76,7 +76,7 @@ func (t *Target) refusedWrite(ctx context.Context, ref object.Ref, err error) er
 		return err
 	}
 	holder := object.Ref{Kind: ref.Kind, Name: ref.Name}
-	if ref.Kind.HasOwnACL() {
+	if ref.Kind.CreatesInContainer() {
 		holder = ref
 	}
 	if _, getErr := t.org.Do(ctx, http.MethodGet, holder.Path(), nil); chef.KindOf(getErr) != chef.KindAbsent {

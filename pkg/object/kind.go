@@ -39,18 +39,18 @@ type properties struct {
 	name, sub string
 	// phase is when the kind is applied: after all kinds with a smaller one, at the
 	// same time as others with the same.
-	phase        int
-	isVersioned  bool // the second name is a version of three numbers
-	isImmutable  bool
-	hasFiles     bool
-	hasOwnACL    bool
-	isOptional   bool
-	isSequential bool
-	frozenMember string   // of a body: true for an object that is changed by force only
-	reserved     string   // the name of an object that every organization has
-	listQuery    string   // makes a list complete
-	views        []string // names in the collection that aren't those of objects
-	subresource  string   // the segment after an object's name for a part of the object
+	phase              int
+	isVersioned        bool // the second name is a version of three numbers
+	isImmutable        bool
+	hasFiles           bool
+	createsInContainer bool
+	isOptional         bool
+	isSequential       bool
+	frozenMember       string   // of a body: true for an object that is changed by force only
+	reserved           string   // the name of an object that every organization has
+	listQuery          string   // makes a list complete
+	views              []string // names in the collection that aren't those of objects
+	subresource        string   // the segment after an object's name for a part of the object
 	// index is what the kind's objects are searched by: a name, perName for the
 	// object's first name, "" for kinds that no server indexes.
 	index string
@@ -91,7 +91,7 @@ var kindTable = []*properties{
 	},
 	{
 		kind: CookbookArtifact, collection: "cookbook_artifacts", configName: "cookbook_artifacts",
-		name: "name", sub: "identifier", isImmutable: true, hasFiles: true, hasOwnACL: true, isOptional: true,
+		name: "name", sub: "identifier", isImmutable: true, hasFiles: true, createsInContainer: true, isOptional: true,
 		isSequential: true, phase: 1, canonical: canonical.CookbookArtifact,
 		entities: []entity{{"cookbook_artifact_version", "cookbook_artifact"}, {name: "cookbook_artifact"}},
 	},

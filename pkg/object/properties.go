@@ -77,9 +77,10 @@ func (k Kind) IsImmutable() bool { return k.properties().isImmutable }
 // CanFreeze reports whether objects of the kind can be frozen: changed by force only.
 func (k Kind) CanFreeze() bool { return k.properties().frozenMember != "" }
 
-// HasOwnACL reports whether each object of the kind has an access control list of its
-// own although it has two names. Otherwise all objects with one first name share one.
-func (k Kind) HasOwnACL() bool { return k.properties().hasOwnACL }
+// CreatesInContainer reports whether each new object of the kind takes the right to create in
+// its container. Otherwise one with the first name of an existing object takes the right to
+// update that (docs/chef-server-api.md §3.3, §5.2).
+func (k Kind) CreatesInContainer() bool { return k.properties().createsInContainer }
 
 // IsOptional reports whether a server may not serve the kind: Chef Servers before 12.1
 // have no policies, and neither has goiardi 0.11.10, which answers their paths with an

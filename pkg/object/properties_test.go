@@ -44,15 +44,15 @@ func TestPropertiesOfKinds(t *testing.T) {
 		is   func(object.Kind) bool
 		want []object.Kind
 	}{
-		"has no content":   {func(k object.Kind) bool { return !k.HasContent() }, []object.Kind{object.DataBag}},
-		"is immutable":     {object.Kind.IsImmutable, []object.Kind{object.DataBag, object.CookbookArtifact, object.Policy}},
-		"can freeze":       {object.Kind.CanFreeze, []object.Kind{object.Cookbook}},
-		"has its own ACL":  {object.Kind.HasOwnACL, []object.Kind{object.CookbookArtifact}},
-		"is optional":      {object.Kind.IsOptional, []object.Kind{object.CookbookArtifact, object.Policy, object.PolicyGroup}},
-		"is sequential":    {object.Kind.IsSequential, []object.Kind{object.Cookbook, object.CookbookArtifact, object.Policy, object.PolicyGroup}},
-		"has a list query": {func(k object.Kind) bool { return k.ListQuery() != "" }, []object.Kind{object.Cookbook}},
-		"has views":        {func(k object.Kind) bool { return k.IsView("_latest") && !k.IsView("apt") }, []object.Kind{object.Cookbook}},
-		"has parts":        {func(k object.Kind) bool { return k.HasSubresource("environments") && !k.HasSubresource("") }, []object.Kind{object.Role}},
+		"has no content":       {func(k object.Kind) bool { return !k.HasContent() }, []object.Kind{object.DataBag}},
+		"is immutable":         {object.Kind.IsImmutable, []object.Kind{object.DataBag, object.CookbookArtifact, object.Policy}},
+		"can freeze":           {object.Kind.CanFreeze, []object.Kind{object.Cookbook}},
+		"creates in container": {object.Kind.CreatesInContainer, []object.Kind{object.CookbookArtifact}},
+		"is optional":          {object.Kind.IsOptional, []object.Kind{object.CookbookArtifact, object.Policy, object.PolicyGroup}},
+		"is sequential":        {object.Kind.IsSequential, []object.Kind{object.Cookbook, object.CookbookArtifact, object.Policy, object.PolicyGroup}},
+		"has a list query":     {func(k object.Kind) bool { return k.ListQuery() != "" }, []object.Kind{object.Cookbook}},
+		"has views":            {func(k object.Kind) bool { return k.IsView("_latest") && !k.IsView("apt") }, []object.Kind{object.Cookbook}},
+		"has parts":            {func(k object.Kind) bool { return k.HasSubresource("environments") && !k.HasSubresource("") }, []object.Kind{object.Role}},
 		"has _default": {func(k object.Kind) bool {
 			return object.Ref{Kind: k, Name: "_default"}.IsReserved() && !object.Ref{Kind: k}.IsReserved()
 		},
