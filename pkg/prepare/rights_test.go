@@ -196,3 +196,26 @@ func TestRightsOfAUserAreNotThoseOfAClientWithTheSameName(t *testing.T) {
 		}
 	}
 }
+
+// TestAUserThatHasLeftIsKeptInACLs: a server shows it, and takes it back in the form that lists
+// users apart only.
+func TestAUserThatHasLeftIsKeptInACLs(t *testing.T) {
+	s := newFixture(t)
+	bob := s.newClient("bob", s.server.AddUser("bob")).Org("acme")
+	s.org.Associate("bob")
+	if _, err := bob.Do(t.Context(), "POST", "/roles", []byte(`{"name":"of-bob"}`)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.superuserClient().Org("acme").Do(t.Context(), "DELETE", "/users/bob", nil); err != nil {
+		t.Fatal(err)
+	}
+	alice := s.adminClient("alice")
+	s.mustRun(s.newOptions(prepare.Replica, alice))
+	a, err := alice.Org("acme").Do(t.Context(), "GET", "/roles/of-bob/_acl", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if text := string(a.Body); !strings.Contains(text, "bob") || !strings.Contains(text, "chef-sync") {
+		t.Errorf("ACL %s", text)
+	}
+}

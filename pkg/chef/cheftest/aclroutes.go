@@ -154,12 +154,20 @@ func (s *Server) putACE(q *request) *answer {
 	return ok(obj())
 }
 
+// hasUser reports whether a list of actors may name a user: a member, or the superuser, which
+// belongs to no organization. A list of users may name any (find_org_actors_by_name and
+// find_user_authz_id_in_names in pgsql_statements.config).
+func (o *Org) hasUser(name string) bool {
+	_, member := o.members[name]
+	return member || name == Superuser
+}
+
 // resolveACE sorts actors into users and clients.
 func (o *Org) resolveACE(body *object) (ace, *answer) {
 	var e ace
 	actors, _ := stringList(body, "actors")
 	for _, n := range actors {
-		user, client := o.s.users[n] != nil, o.clients[n] != nil
+		user, client := o.hasUser(n), o.clients[n] != nil
 		switch {
 		case user && client:
 			return e, fail(http.StatusUnprocessableEntity,

@@ -90,6 +90,9 @@ func TestPermissionsComeFromACLs(t *testing.T) {
 	w.wantAs(c, 200, "PUT", "/roles/after", `{}`)
 	w.wantAs(admin, 400, "PUT", "/roles/mine/_acl/read", `{"read":{"actors":["ghost"],"groups":[]}}`, "ghost")
 	w.wantAs(admin, 400, "PUT", "/roles/mine/_acl/read", `{"read":{"actors":[],"groups":["ghosts"]}}`, "ghosts")
+	w.srv.AddUser("outsider")
+	w.wantAs(admin, 400, "PUT", "/roles/mine/_acl/read", `{"read":{"actors":["outsider"],"groups":[]}}`, "outsider")
+	w.wantAs(admin, 200, "PUT", "/roles/mine/_acl/read", `{"read":{"actors":[],"users":["outsider"],"clients":[],"groups":[]}}`)
 	w.wantAs(admin, 200, "PUT", "/roles/mine/_acl/read", `{"read":{"actors":["writer"],"groups":[]}}`)
 	w.wantStatus(200, "GET", "/roles", "", "mine")
 	w.wantStatus(403, "GET", "/roles/mine", "", "missing read permission") // listed, and not readable
