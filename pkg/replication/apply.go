@@ -100,15 +100,14 @@ func (w *writer) writeObjects(list []decidedObject) error {
 				return nil
 			}
 			w.rec.beginWrite(d.Ref)
-			defer func() { w.rec.reportProgress(PhaseWrite, equal+int(done.Add(1)), d.Ref) }()
 			r, err := w.putObject(ctx, d.observedObject, d.Action == ActionCreate)
 			if err != nil {
-				return err
+				return err // it may be written or not
 			}
-			if w.recordRefusal(d.Ref, r.err) {
-				return nil
+			if !w.recordRefusal(d.Ref, r.err) {
+				w.recordWrite(d.Decision, r)
 			}
-			w.recordWrite(d.Decision, r)
+			w.rec.reportProgress(PhaseWrite, equal+int(done.Add(1)), d.Ref)
 			return nil
 		})
 		if err != nil {
@@ -285,12 +284,12 @@ func (w *writer) removeWindow(refs []object.Ref) error {
 		}
 		err := w.guard.forEach(len(group), workers, w.laneOf(group), func(ctx context.Context, i int) error {
 			w.rec.beginWrite(group[i])
-			defer func() { w.rec.reportProgress(PhaseDelete, int(done.Add(1)), group[i]) }()
 			objErr, fatal := w.deleteOne(ctx, group[i])
 			if fatal != nil {
 				return fatal
 			}
 			w.recordDeletion(group[i], objErr)
+			w.rec.reportProgress(PhaseDelete, int(done.Add(1)), group[i])
 			return nil
 		})
 		if err != nil {
