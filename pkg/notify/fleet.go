@@ -61,6 +61,8 @@ type Server struct {
 type Pair struct {
 	ID     replication.PairID
 	Report *status.Report // nil if it isn't known
+	// Elsewhere is whether another process knows the pair, and tells of it.
+	Elsewhere bool
 }
 
 // finding is what is known of a condition that is true.

@@ -182,6 +182,9 @@ func (m *memory) observe(v *view, now time.Time, r Rules) (save bool) {
 		}
 	}
 	for c, before := range m.conditions {
+		if v.pairs[c.Name].Elsewhere { // who knows the pair keeps its history
+			continue
+		}
 		h := before
 		if interrupted {
 			h.pending = time.Time{}

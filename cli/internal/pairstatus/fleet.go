@@ -16,7 +16,8 @@ import (
 type Fleet struct {
 	Servers []ServerRow
 	Pairs   []PairRow
-	all     []app.Pair // of the configuration, also those that others run or that can't be read
+	read    []app.Pair // the pairs of the rows, also those whose records can't be read
+	all     []app.Pair // of the configuration, also those that others run
 }
 
 // ReadFleet returns the rows of pairs, and of all servers of the configuration. The error
@@ -28,7 +29,7 @@ func ReadFleet(ctx context.Context, a *app.App, pairs []app.Pair, now time.Time)
 
 // readFleet returns the rows of pairs, and of the servers of others.
 func readFleet(ctx context.Context, a *app.App, pairs, serversOf []app.Pair, now time.Time) (f Fleet, err error) {
-	f.all = a.Pairs()
+	f.read, f.all = pairs, a.Pairs()
 	if f.Servers, err = ReadServers(ctx, a, serversOf, now); err != nil {
 		return f, err
 	}
@@ -54,8 +55,12 @@ func (f Fleet) Known() (known notify.Fleet) {
 		}
 		known.Servers = append(known.Servers, server)
 	}
+	own := make(map[replication.PairID]bool, len(f.read))
+	for _, p := range f.read {
+		own[p.ID] = true
+	}
 	for _, p := range f.all {
-		pair := notify.Pair{ID: p.ID}
+		pair := notify.Pair{ID: p.ID, Elsewhere: !own[p.ID]}
 		if r, ok := rows[p.ID]; ok {
 			pair.Report = &status.Report{Status: r.Status, Reasons: r.Reasons, CurrentAsOf: r.CurrentAsOf, Pending: r.Pending}
 		}

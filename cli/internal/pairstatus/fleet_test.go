@@ -2,6 +2,7 @@ package pairstatus
 
 import (
 	"errors"
+	"slices"
 	"testing"
 	"time"
 
@@ -13,7 +14,9 @@ import (
 func TestAFleetTellsWhatItKnows(t *testing.T) {
 	now := time.Date(2026, 11, 30, 12, 0, 0, 0, time.UTC)
 	a, b, stopped := replication.PairID{Replica: "eu", Org: "a"}, replication.PairID{Replica: "us", Org: "b"}, replication.PairID{Replica: "us", Org: "c"}
-	f := Fleet{all: []app.Pair{{Pair: replication.Pair{ID: a}}, {Pair: replication.Pair{ID: b}}, {Pair: replication.Pair{ID: stopped}}}, Servers: []ServerRow{
+	elsewhere := replication.PairID{Replica: "us", Org: "d"}
+	all := []app.Pair{{Pair: replication.Pair{ID: a}}, {Pair: replication.Pair{ID: b}}, {Pair: replication.Pair{ID: stopped}}}
+	f := Fleet{read: all, all: append(slices.Clone(all), app.Pair{Pair: replication.Pair{ID: elsewhere}}), Servers: []ServerRow{
 		{Name: "primary", Status: ServerUp, LastCheck: now},
 		{Name: "eu", Status: ServerUnreachable, LastCheck: now, UnreachableSince: now.Add(-time.Minute), Error: "no route", Hint: "look"},
 		{Name: "us", Status: ServerUnknown},
@@ -22,10 +25,10 @@ func TestAFleetTellsWhatItKnows(t *testing.T) {
 		{Pair: stopped, Status: replication.Stopped},
 	}}
 	got := f.Known()
-	if len(got.Servers) != 3 || len(got.Pairs) != 3 {
+	if len(got.Servers) != 3 || len(got.Pairs) != 4 {
 		t.Fatalf("%+v", got)
 	}
-	if primary := got.Servers[0]; primary.Record == nil || primary.Record.Down() || len(primary.Pairs) != 2 {
+	if primary := got.Servers[0]; primary.Record == nil || primary.Record.Down() || len(primary.Pairs) != 3 {
 		t.Errorf("primary: %+v, want it up, with the pairs that aren't stopped", primary)
 	}
 	if eu := got.Servers[1]; eu.Record == nil || !eu.Record.Down() || eu.Record.Error != "no route" || eu.Record.Hint != "look" || len(eu.Pairs) != 1 {
@@ -37,8 +40,11 @@ func TestAFleetTellsWhatItKnows(t *testing.T) {
 	if p := got.Pairs[0]; p.ID != a || p.Report == nil || p.Report.Status != replication.Held || !p.Report.Has(status.CauseHeld) {
 		t.Errorf("%+v", p)
 	}
-	if p := got.Pairs[1]; p.ID != b || p.Report != nil {
-		t.Errorf("%+v, want it unknown: another daemon runs it, or its record can't be read", p)
+	if p := got.Pairs[1]; p.ID != b || p.Report != nil || p.Elsewhere {
+		t.Errorf("%+v, want it unknown: its record can't be read", p)
+	}
+	if p := got.Pairs[3]; p.ID != elsewhere || p.Report != nil || !p.Elsewhere {
+		t.Errorf("%+v, want it left to the daemon that runs it", p)
 	}
 }
 

@@ -113,7 +113,7 @@ func TestADaemonWithAnotherConfigurationFileIsTold(t *testing.T) {
 	if err := os.WriteFile(file, nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	read := time.Date(2026, 11, 30, 12, 0, 0, 1, time.UTC)
+	read := time.Date(2026, 11, 30, 12, 0, 0, 0, time.UTC)
 	for name, modified := range map[string]time.Time{"unchanged": read, "edited": read.Add(time.Second), "put back": read.Add(-time.Hour)} {
 		if err := os.Chtimes(file, modified, modified); err != nil {
 			t.Fatal(err)
