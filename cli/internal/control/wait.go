@@ -99,10 +99,20 @@ func WaitIdle(ctx context.Context, env *cmdline.Env, a *app.App, pairs []app.Pai
 // CheckPassesRun fails if no process runs the passes that a command is about to wait for.
 func CheckPassesRun(ctx context.Context, a *app.App, now time.Time) error {
 	d, err := pairstatus.ReadProcesses(ctx, a, now)
-	if err != nil || d.DoPasses() {
+	if err != nil {
 		return err
 	}
-	return exit.With(exit.Temporary, errors.New("no daemon is running to do it"), "chef-sync-ctl run, or: chef-sync-ctl run --once")
+	return passesRun(d, now)
+}
+
+func passesRun(d pairstatus.Processes, now time.Time) error {
+	if !d.DoPasses() {
+		return exit.With(exit.Temporary, errors.New("no daemon is running to do it"), "chef-sync-ctl run, or: chef-sync-ctl run --once")
+	}
+	if problem := d.Problem(now); problem != "" {
+		return exit.With(exit.Temporary, errors.New(problem), "chef-sync-ctl doctor, then: chef-sync-ctl manager-log")
+	}
+	return nil
 }
 
 // HeldError is the error of a pair whose deletions are held.

@@ -2,6 +2,7 @@ package control
 
 import (
 	"context"
+	"fmt"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -10,6 +11,7 @@ import (
 	"chefsync/cli/internal/app"
 	"chefsync/cli/internal/exit"
 	"chefsync/cli/internal/pairstatus"
+	"chefsync/pkg/health"
 	"chefsync/pkg/replication"
 )
 
@@ -75,6 +77,28 @@ func TestAWaitForAPairThatStaysHeldEnds(t *testing.T) {
 		err := waitSynced(t.Context(), returning(st), []app.Pair{{Pair: replication.Pair{ID: replication.PairID{Replica: "eu", Org: "acme"}}}}, asked, time.Nanosecond)
 		if got := exit.Of(err); got != c.want {
 			t.Errorf("%s: code %d (%v), want %d", name, got, err, c.want)
+		}
+	}
+}
+
+func TestAWaitNeedsAProcessThatRunsPasses(t *testing.T) {
+	now := time.Date(2026, 11, 25, 12, 0, 0, 0, time.UTC)
+	manager := func(ago time.Duration) pairstatus.Processes {
+		return pairstatus.Processes{OnStack: true, Manager: &health.Process{Seen: now.Add(-ago)}}
+	}
+	for name, c := range map[string]struct {
+		processes pairstatus.Processes
+		want      string // "" for no error
+	}{
+		"a daemon":               {pairstatus.Processes{Running: []health.Process{{}}}, ""},
+		"no daemon":              {pairstatus.Processes{}, "no daemon is running to do it"},
+		"a manager":              {manager(time.Minute), ""},
+		"a manager not seen yet": {pairstatus.Processes{OnStack: true}, ""},
+		"a silent manager":       {manager(time.Hour), "the manager is not running, last run 1h ago"},
+	} {
+		err := passesRun(c.processes, now)
+		if text := fmt.Sprint(err); (err == nil) != (c.want == "") || err != nil && (text != c.want || exit.Of(err) != exit.Temporary || exit.Hint(err) == "") {
+			t.Errorf("%s: %v, code %d, want %q", name, err, exit.Of(err), c.want)
 		}
 	}
 }
