@@ -1,6 +1,7 @@
 package serve
 
 import (
+	"context"
 	"crypto/rand"
 	"crypto/rsa"
 	"crypto/sha256"
@@ -224,5 +225,23 @@ func TestLookupBudgetIsRefilled(t *testing.T) {
 		if taken != step.taken || wait != step.wait {
 			t.Errorf("after %s: %d taken, then wait %s; want %d, %s", step.after, taken, wait, step.taken, step.wait)
 		}
+	}
+}
+
+// TestAReaderThatGivesUpKeepsNobodyOut: anybody can send requests under made-up names and
+// close the connections at once.
+func TestAReaderThatGivesUpKeepsNobodyOut(t *testing.T) {
+	w := newTestServer(t)
+	key := w.org.AddClient("reader")
+	gaveUp, giveUp := context.WithCancel(t.Context())
+	giveUp()
+	for n := range lookupBurst - 1 {
+		_, known, err := w.config.Principals.Signer(gaveUp, "acme", fmt.Sprint("nobody-", n), func(Principal) bool { return false })
+		if known || err != nil {
+			t.Errorf("a look-up for a canceled request: known %v, %v; want that it goes on", known, err)
+		}
+	}
+	if err := readFeed(w, "reader", key); err != nil {
+		t.Errorf("a new reader after others gave up: %v", err)
 	}
 }

@@ -68,6 +68,7 @@ const (
 	knownTTL       = 5 * time.Minute
 	unknownTTL     = 30 * time.Second
 	lookupInterval = 10 * time.Second // between look-ups of a name, and after one that failed
+	lookupTimeout  = 30 * time.Second // of one look-up
 	maxCached      = 10_000
 	maxLookups     = 4 // at once
 
@@ -160,7 +161,8 @@ func (c cacheEntry) validFor(signed bool) time.Duration {
 
 // lookUpName asks the primary for a name if the budget allows it, or waits for a request
 // that does. Proven is whether the request is signed with a key that the name had: it
-// needs no budget.
+// needs no budget. A look-up goes on when its request is canceled: others may wait for it,
+// and to cancel it would look as if the primary had failed.
 func (p *Primary) lookUpName(ctx context.Context, key [2]string, proven bool) ([]Principal, error) {
 	found, err, _ := p.lookups.Do(fmt.Sprintf("%q %v", key, proven), func() (any, error) {
 		if !proven {
@@ -168,6 +170,8 @@ func (p *Primary) lookUpName(ctx context.Context, key [2]string, proven bool) ([
 				return nil, &BusyError{RetryAfter: after}
 			}
 		}
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), lookupTimeout)
+		defer cancel()
 		found, err := p.fetchPrincipals(ctx, key[0], key[1])
 		p.recordLookup(key, found, err)
 		return found, err
