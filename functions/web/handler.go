@@ -8,6 +8,7 @@ import (
 	"encoding/base64"
 	"fmt"
 	"net/http"
+	"net/url"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -112,10 +113,15 @@ func requestOf(ctx context.Context, event events.LambdaFunctionURLRequest) (*htt
 	if event.RawQueryString != "" {
 		uri += "?" + event.RawQueryString
 	}
-	request, err := http.NewRequestWithContext(ctx, event.RequestContext.HTTP.Method, uri, bytes.NewReader(body))
+	target, err := url.ParseRequestURI(uri) // as an HTTP server does: what follows two slashes is no host
 	if err != nil {
 		return nil, err
 	}
+	request, err := http.NewRequestWithContext(ctx, event.RequestContext.HTTP.Method, "/", bytes.NewReader(body))
+	if err != nil {
+		return nil, err
+	}
+	request.URL = target
 	request.RequestURI, request.RemoteAddr = uri, event.RequestContext.HTTP.SourceIP
 	request.Host = event.RequestContext.DomainName
 	for name, value := range event.Headers {
