@@ -6,12 +6,14 @@ import (
 	"crypto/rsa"
 	"fmt"
 	"net/http"
+	"slices"
 
 	"chefsync/pkg/chef"
 	"chefsync/pkg/config"
 	"chefsync/pkg/fault"
 	"chefsync/pkg/feed/collector"
 	"chefsync/pkg/feed/serve"
+	"chefsync/pkg/object"
 )
 
 // ChangesHandler serves the change logs on one address: POST / and GET / are the data
@@ -55,17 +57,20 @@ func (f *Fleet) newReceiver(ctx context.Context, notify func(org string)) (http.
 	if err != nil {
 		return nil, err
 	}
-	spaces, orgs := map[string]string{}, map[string]string{}
+	sources, orgs := map[string]Source{}, map[string]string{}
 	for _, s := range f.Sources() {
-		spaces[s.Org], orgs[s.Space] = s.Space, s.Org
+		sources[s.Org], orgs[s.Space] = s, s.Org
 	}
 	return collector.New(collector.Config{
 		Token: string(bytes.TrimSpace(secret.Reveal())), Store: store, Now: f.Now, Log: f.Log,
-		Source: func(org string) string {
+		Source: func(org string, kind object.Kind) string {
 			if f.Primary.Orgless {
 				org = config.OrglessName
 			}
-			return spaces[org]
+			if s := sources[org]; slices.Contains(s.Kinds, kind.Base()) {
+				return s.Space
+			}
+			return ""
 		},
 		Notify: func(space string) {
 			if notify != nil {

@@ -100,6 +100,27 @@ func TestOneAddressReceivesPushesAndServesThem(t *testing.T) {
 	}
 }
 
+// TestPushesOfOtherKindsAreNoChanges: scans don't read kinds that no pair replicates, either.
+func TestPushesOfOtherKindsAreNoChanges(t *testing.T) {
+	for kinds, want := range map[string]string{"": "", `"cookbook_artifacts"`: "acme", `"policies", "policy_groups"`: "acme acme"} {
+		w := newFixture(t, cheftest.Options{})
+		w.env["TOKEN"], w.rest = "s3cret", "[journal]\ntoken = \"env:TOKEN\"\n"
+		if kinds != "" {
+			w.rest = fmt.Sprintf("kinds = [%s]\n", kinds) + w.rest
+		}
+		w.runScan(w.newFleet())
+		s := w.startServer()
+		for _, entity := range []string{"cookbook_artifact", "policy", "policy_group"} {
+			if got := s.postMessage("s3cret", "acme", entity, "web"); got != http.StatusNoContent {
+				t.Errorf("push of a %s: status %d", entity, got)
+			}
+		}
+		if got := strings.Join(s.pushed, " "); got != want {
+			t.Errorf("kinds %s: told of %q, want %q", kinds, got, want)
+		}
+	}
+}
+
 func TestPushesThatAreRefusedAreLoggedInSamples(t *testing.T) {
 	var log bytes.Buffer
 	w := newFixture(t, cheftest.Options{})

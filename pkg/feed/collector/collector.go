@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"chefsync/pkg/feed/changelog"
+	"chefsync/pkg/object"
 )
 
 // maxBody is the limit of a message, in bytes: servers refuse objects beyond 2 MB by
@@ -23,9 +24,9 @@ type Config struct {
 	// Token is the secret of data_collector['token'].
 	Token string
 	Store changelog.Store
-	// Source returns the name in the change log of an organization of the server, "" for
-	// one that isn't replicated.
-	Source func(organization string) string
+	// Source returns the name in the change log of an organization of the server, "" if no
+	// objects of the kind are replicated from it.
+	Source func(organization string, kind object.Kind) string
 	// Notify is called with a source that has a change, after the row was written or
 	// could not be. It must not block. May be nil.
 	Notify func(source string)
@@ -120,8 +121,13 @@ func (r *Receiver) handlePost(w http.ResponseWriter, q *http.Request) (status in
 
 // recordChange appends the changes of a message to the change log of its organization.
 func (r *Receiver) recordChange(ctx context.Context, m Message) (status int) {
-	changes, source := m.Changes(), r.config.Source(m.Organization)
-	if len(changes) == 0 || source == "" {
+	changes := m.Changes()
+	if len(changes) == 0 {
+		return http.StatusNoContent
+	}
+	ref, _ := m.objectRef()
+	source := r.config.Source(m.Organization, ref.Kind)
+	if source == "" {
 		return http.StatusNoContent
 	}
 	defer r.config.Notify(source)

@@ -44,7 +44,10 @@ func newTestReceiver(t *testing.T) *testReceiver {
 	w := &testReceiver{t: t, store: s.ChangeLogs()}
 	w.receiver, err = New(Config{Token: token, Store: w.store, Notify: func(s string) { w.notified = append(w.notified, s) },
 		Log: slog.New(slog.NewTextHandler(&w.log, &slog.HandlerOptions{Level: slog.LevelDebug})),
-		Source: func(org string) string {
+		Source: func(org string, kind object.Kind) string {
+			if kind == "" {
+				t.Error("asked without a kind")
+			}
 			return map[string]string{"acme": "acme", "one": "one", "two": "two", "": "orgless"}[org]
 		}})
 	if err != nil {
@@ -290,7 +293,7 @@ func TestFailureToWriteTheChangeLog(t *testing.T) {
 }
 
 func TestNewNeedsAToken(t *testing.T) {
-	if _, err := New(Config{Store: failingStore{}, Source: func(string) string { return "" }}); err == nil {
+	if _, err := New(Config{Store: failingStore{}, Source: func(string, object.Kind) string { return "" }}); err == nil {
 		t.Error("no error without a token")
 	}
 }

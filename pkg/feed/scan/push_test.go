@@ -9,6 +9,7 @@ import (
 
 	"chefsync/pkg/feed/changelog"
 	"chefsync/pkg/feed/collector"
+	"chefsync/pkg/object"
 )
 
 // TestPushesReachTheReplica without any scan after the first one; a change whose push was
@@ -19,7 +20,7 @@ func TestPushesReachTheReplica(t *testing.T) {
 	p.scanAndPass()
 	notified := 0
 	r, err := collector.New(collector.Config{Token: "secret", Store: p.store, Notify: func(string) { notified++ },
-		Source: func(org string) string { return map[string]string{"acme": source}[org] }})
+		Source: func(org string, _ object.Kind) string { return map[string]string{"acme": source}[org] }})
 	if err != nil {
 		t.Fatal(err)
 	}
