@@ -21,7 +21,8 @@ func Sources(a *app.App, pairs []app.Pair) []daemon.Source {
 		}
 		sources = append(sources, daemon.Source{
 			Name: s.Org, Every: a.ChangeLog.ScanEvery, Pairs: s.Pairs,
-			Scan: func(ctx context.Context) (bool, error) { return scanSource(ctx, a, s.Org) },
+			Scan:  func(ctx context.Context) (bool, error) { return scanSource(ctx, a, s.Org) },
+			Begun: func(ctx context.Context) bool { return hasChangeLog(ctx, a, s.Space) },
 		})
 	}
 	return sources
@@ -34,4 +35,14 @@ func scanSource(ctx context.Context, a *app.App, org string) (changed bool, err 
 		a.Log.WarnContext(ctx, "can't determine whether the primary serves updated_since", "source", org, "error", err.Error(), "hint", fault.HintOf(err))
 	}
 	return scan.Elsewhere || scan.Begun || scan.Changes > 0, err // a scan of another process may have found changes
+}
+
+// hasChangeLog reports whether the change log of a source is known to have begun.
+func hasChangeLog(ctx context.Context, a *app.App, space string) bool {
+	logs, err := a.ChangeLogs(ctx)
+	if err != nil {
+		return false
+	}
+	head, err := logs.Head(ctx, space)
+	return err == nil && head.Epoch != ""
 }

@@ -34,8 +34,8 @@ type Job struct {
 // Daemon runs jobs until it is stopped.
 type Daemon struct {
 	Jobs []Job
-	// Sources are scanned for changes. The first pass of a pair waits for the first scan
-	// of its source, so that it begins with a position.
+	// Sources are scanned for changes. The first pass of a pair waits for the first scan of a
+	// source whose change log has not begun, so that it begins with a position.
 	Sources []Source
 	// Servers are checked regularly. When one answers again, its pairs go on.
 	Servers []Server
@@ -84,7 +84,7 @@ func (d *Daemon) Run(ctx context.Context) error {
 	}
 	sources := d.newSourceLoops(loops)
 	for _, s := range sources {
-		start(func() { s.runScans(ctx) })
+		start(func() { s.run(ctx) })
 	}
 	for _, l := range loops {
 		start(func() { l.runPasses(ctx, work) })

@@ -18,7 +18,7 @@ type pairLoop struct {
 	slots            chan struct{}
 	wake             chan struct{}
 	failing          atomic.Bool         // the last pass failed, or waits because one did
-	scanned          <-chan struct{}     // closed after the first scan of the source; nil without one
+	sourceReady      <-chan struct{}     // closed once the pair can begin with a position; nil without a source
 	lastOutcome      replication.Outcome // that was logged, to log it once
 	lastVerification attempt
 
@@ -86,9 +86,9 @@ const startSpread = 3 * time.Second
 // runPasses runs passes until ctx ends; work is the context of their requests.
 func (l *pairLoop) runPasses(ctx, work context.Context) {
 	d := l.daemon
-	if l.scanned != nil {
+	if l.sourceReady != nil {
 		select {
-		case <-l.scanned:
+		case <-l.sourceReady:
 		case <-ctx.Done():
 			return
 		}

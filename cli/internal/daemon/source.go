@@ -17,6 +17,9 @@ type Source struct {
 	// Scan scans once, unless the primary serves a feed, and reports whether there are
 	// changes for the pairs to read.
 	Scan func(context.Context) (changed bool, err error)
+	// Begun reports whether an earlier scan began the change log: pairs then needn't wait
+	// for the first scan of this process, which may take long. Nil means that none did.
+	Begun func(context.Context) bool
 }
 
 // maxScanWait is the longest wait after a scan that failed.
@@ -24,25 +27,25 @@ const maxScanWait = 15 * time.Minute
 
 // sourceLoop scans one source.
 type sourceLoop struct {
-	daemon    *Daemon
-	source    Source
-	pairs     []*pairLoop
-	firstScan chan struct{} // closed after the first scan, whether or not it failed
+	daemon *Daemon
+	source Source
+	pairs  []*pairLoop
+	ready  chan struct{} // closed once the pairs may begin: see run
 
 	failing atomic.Bool
 	wake    chan struct{} // ends the wait after a failure
 }
 
 // newSourceLoops returns a loop for each source, by name, and lets the loops of its pairs
-// wait for its first scan.
+// wait until they can begin with a position.
 func (d *Daemon) newSourceLoops(loops map[replication.PairID]*pairLoop) map[string]*sourceLoop {
 	all := make(map[string]*sourceLoop, len(d.Sources))
 	for _, source := range d.Sources {
-		s := &sourceLoop{daemon: d, source: source, firstScan: make(chan struct{}), wake: make(chan struct{}, 1)}
+		s := &sourceLoop{daemon: d, source: source, ready: make(chan struct{}), wake: make(chan struct{}, 1)}
 		for _, id := range source.Pairs {
 			if l := loops[id]; l != nil {
 				s.pairs = append(s.pairs, l)
-				l.scanned = s.firstScan
+				l.sourceReady = s.ready
 			}
 		}
 		all[source.Name] = s
@@ -80,16 +83,18 @@ func (s *sourceLoop) wakeIfFailing() {
 	}
 }
 
-// runScans scans until ctx ends. A scan that is interrupted loses nothing.
-func (s *sourceLoop) runScans(ctx context.Context) {
-	d, failures, tried := s.daemon, 0, false
+// run scans until ctx ends. A scan that is interrupted loses nothing. The pairs begin at
+// once if the change log has begun, else after the first scan, whether or not it failed.
+func (s *sourceLoop) run(ctx context.Context) {
+	d, failures := s.daemon, 0
+	ready := sync.OnceFunc(func() { close(s.ready) })
+	if s.source.Begun != nil && s.source.Begun(ctx) {
+		ready()
+	}
 	for wait := time.Duration(0); waitFor(ctx, wait, s.wake) != ended; {
 		started := d.Now()
 		changed, err := s.source.Scan(ctx)
-		if !tried {
-			close(s.firstScan)
-			tried = true
-		}
+		ready()
 		if changed {
 			s.wakePairs(replication.TriggerScan)
 		}

@@ -54,6 +54,40 @@ func TestThePairsOfASourceWaitForItsFirstScan(t *testing.T) {
 	}
 }
 
+// TestPairsOfABegunChangeLogDoNotWaitForAScan: after a restart they go on with it, however
+// long the first scan takes.
+func TestPairsOfABegunChangeLogDoNotWaitForAScan(t *testing.T) {
+	for begun, want := range map[bool]int{true: 2, false: 0} { // one pass at the start and one for the push
+		synctest.Test(t, func(t *testing.T) {
+			w, s := newWorld(), &scans{}
+			start := time.Now()
+			reader := w.job("reader", time.Hour, done)
+			d := w.daemon(reader)
+			d.Sources = []daemon.Source{s.source(time.Hour, func(ctx context.Context, _ int) (bool, error) {
+				select {
+				case <-time.After(30 * time.Minute):
+				case <-ctx.Done():
+				}
+				return false, ctx.Err()
+			}, reader)}
+			d.Sources[0].Begun = func(context.Context) bool { return begun }
+			d.Serve = func(ctx context.Context, changed func(string)) error {
+				time.Sleep(10 * time.Minute)
+				changed("acme")
+				<-ctx.Done()
+				return nil
+			}
+			during(t, d, 20*time.Minute, nil)
+			if n := w.count("reader"); n != want {
+				t.Fatalf("begun %v: %d passes during the first scan, want %d", begun, n, want)
+			}
+			if passes := w.passes[reader.ID]; begun && passes[1].Sub(start) > 10*time.Minute+time.Second {
+				t.Errorf("the pass came %s after the start, want it right after the push", passes[1].Sub(start))
+			}
+		})
+	}
+}
+
 func TestASourceIsScannedAtItsPaceAndLessOftenWhileItFails(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w, s := newWorld(), &scans{}
