@@ -37,7 +37,7 @@ func Unified(ref object.Ref, replica, primary []byte, files []File, showValues b
 		}
 	}
 	if ref.Kind == object.DataBagItem && !showValues {
-		forms[0], forms[1] = redactValues("", forms[0], forms[1], "replica"), redactValues("", forms[1], forms[0], "primary")
+		forms[0], forms[1] = redactItem(forms[0], forms[1], "replica"), redactItem(forms[1], forms[0], "primary")
 	}
 	old, err := encodeLines(forms[0])
 	if err != nil {
@@ -73,9 +73,20 @@ func encodeLines(v any) ([]byte, error) {
 	return b.Bytes(), err
 }
 
+// redactItem replaces the values of an item but its id, which is its name.
+func redactItem(v, other any, side string) any {
+	redacted := redactValues(v, other, side)
+	if item, ok := redacted.(map[string]any); ok {
+		if id, ok := v.(map[string]any)["id"].(string); ok {
+			item["id"] = id
+		}
+	}
+	return redacted
+}
+
 // redactValues replaces the values of one side by words that only show whether they differ
-// from those of the other side. Keys and the id stay.
-func redactValues(key string, v, other any, side string) any {
+// from those of the other side. Keys stay.
+func redactValues(v, other any, side string) any {
 	_, alone := other.(absent)
 	switch value := v.(type) {
 	case absent:
@@ -88,7 +99,7 @@ func redactValues(key string, v, other any, side string) any {
 				if !found {
 					counterpart = absent{}
 				}
-				redacted[k] = redactValues(k, member, counterpart, side)
+				redacted[k] = redactValues(member, counterpart, side)
 			}
 			return redacted
 		}
@@ -100,15 +111,12 @@ func redactValues(key string, v, other any, side string) any {
 				if i < len(others) {
 					counterpart = others[i]
 				}
-				redacted[i] = redactValues("", element, counterpart, side)
+				redacted[i] = redactValues(element, counterpart, side)
 			}
 			return redacted
 		}
 	}
-	switch {
-	case key == "id":
-		return v
-	case reflect.DeepEqual(v, other):
+	if reflect.DeepEqual(v, other) {
 		return "(hidden, equal)"
 	}
 	return "(hidden, " + side + "'s value)"

@@ -93,3 +93,13 @@ func TestNoValueOfAnItemEverShows(t *testing.T) {
 		}
 	})
 }
+
+// TestOnlyTheIdOfTheItemItselfIsShown: an id within a value is a value.
+func TestOnlyTheIdOfTheItemItselfIsShown(t *testing.T) {
+	replica := []byte(`{"id":"alice","aws":{"id":"SECRET1"},"list":[{"id":"SECRET2"}],"mixed":{"id":{"key":"SECRET3"}}}`)
+	primary := []byte(`{"id":"alice","aws":{"id":"SECRET4"},"list":[{"id":"SECRET5"}],"mixed":{"id":"SECRET6"}}`)
+	got, err := contentdiff.Unified(item, replica, primary, nil, false)
+	if err != nil || strings.Contains(got, "SECRET") || !strings.Contains(got, `"id": "alice"`) {
+		t.Errorf("%v\n%s", err, got)
+	}
+}

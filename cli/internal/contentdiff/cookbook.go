@@ -116,10 +116,13 @@ func compareContent(ref object.Ref, path string, replica, primary []byte) string
 
 // CountLines says how many lines a unified difference adds and removes.
 func CountLines(unified string) string {
-	added, removed := 0, 0
+	added, removed, head := 0, 0, 0 // head counts the lines that are left of a file's head
 	for line := range strings.Lines(unified) {
 		switch {
-		case strings.HasPrefix(line, "+++ "), strings.HasPrefix(line, "--- "):
+		case strings.HasPrefix(line, "diff "):
+			head = 2
+		case head > 0:
+			head--
 		case strings.HasPrefix(line, "+"):
 			added++
 		case strings.HasPrefix(line, "-"):

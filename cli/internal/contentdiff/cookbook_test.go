@@ -61,3 +61,14 @@ func TestFilesOfACookbookVersion(t *testing.T) {
 		t.Errorf("counted %s", n)
 	}
 }
+
+// TestLinesThatLookLikeAHeadAreCounted: a removed "-- comment" is shown as "--- comment".
+func TestLinesThatLookLikeAHeadAreCounted(t *testing.T) {
+	replica := side{"init.sql": "-- old\nselect 1;\n", "other.sql": "a\n"}
+	primary := side{"init.sql": "++ new\n++ newer\nselect 1;\n", "other.sql": "-- b\n"}
+	files := contentdiff.Files(replica.version().Object, primary.version().Object)
+	out := contentdiff.CompareFiles(t.Context(), replica.version(), primary.version(), files)
+	if n := contentdiff.CountLines(out); n != "3 lines added, 2 removed" {
+		t.Errorf("counted %s in:\n%s", n, out)
+	}
+}
