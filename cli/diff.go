@@ -45,11 +45,12 @@ func newDiffCmd(env *cmdline.Env) *cobra.Command {
 		Short:   "Show how a replica differs from the primary",
 		GroupID: cmdline.GroupCheck,
 		Long: `Show how a replica differs from the primary, for all objects, for the named ones, or
-for those that match a pattern, written as in include in the configuration:
-A for an object that the replica lacks, D for one that only the replica has, M for
-different content, ? for one that could not be read. Lines with + are the primary's.
-If a pair can't be compared, the others still are. For a cookbook version, the files
-that differ are listed, and the lines of files that both sides have are compared.
+for those that match a pattern, written as in include in the configuration; a data bag
+includes all its items. A stands for an object that the replica lacks, D for one that
+only the replica has, M for different content, ? for one that could not be read. Lines
+with + are the primary's. If a pair can't be compared, the others still are. For a
+cookbook version, the files that differ are listed, and the lines of files that both
+sides have are compared.
 
 Exits with code 0 only if everything was read and is equal, with 6 if something
 differs, with 3 if something could not be read, and with the code of the failure if
@@ -150,23 +151,45 @@ func (f diffFlags) listCandidates(ctx context.Context, e *replication.Engine, ob
 		report, err := e.Verify(ctx, replication.VerifyOptions{Trigger: replication.TriggerManual})
 		return report.Differences, report.Unreadable, err
 	}
-	var list []replication.Difference
+	var refs []object.Ref
 	var failed []error
+	add := func(r object.Ref) {
+		if !slices.Contains(refs, r) {
+			refs = append(refs, r)
+		}
+	}
 	for _, ref := range objects.Refs {
 		if !e.Pair.Manages(ref) {
 			failed = append(failed, exit.With(exit.NotFound, fmt.Errorf("%s does not belong to the pair %s", ref, e.Pair.ID),
 				"check kinds, include and exclude of the organization"))
 			continue
 		}
-		list = append(list, replication.Difference{Ref: ref})
+		add(ref)
+		items, err := listItems(ctx, e, ref)
+		failed = append(failed, err)
+		for _, item := range items {
+			add(item)
+		}
 	}
 	matching, err := f.listMatching(ctx, e, objects.Patterns)
 	for _, ref := range matching {
-		if !slices.Contains(objects.Refs, ref) {
-			list = append(list, replication.Difference{Ref: ref})
-		}
+		add(ref)
+	}
+	list := make([]replication.Difference, len(refs))
+	for i, ref := range refs {
+		list[i].Ref = ref
 	}
 	return list, nil, exit.Join(append(failed, err)...)
+}
+
+// listItems lists the items of a data bag that belong to the pair, on either side. Other
+// objects have none.
+func listItems(ctx context.Context, e *replication.Engine, bag object.Ref) ([]object.Ref, error) {
+	if bag.Kind.Child() == "" {
+		return nil, nil
+	}
+	items, err := listBoth(ctx, e, object.Scope{Kind: bag.Kind.Child(), Name: bag.Name})
+	return slices.DeleteFunc(items, func(r object.Ref) bool { return !e.Pair.Manages(r) }), err
 }
 
 // listMatching lists the objects of a pair that match patterns, on either side.
@@ -181,8 +204,8 @@ func (f diffFlags) listMatching(ctx context.Context, e *replication.Engine, patt
 		}
 		names := map[string]bool{}
 		for _, r := range refs {
-			if child := p.Kind.Child(); child != "" && matches(r) && !names[r.Name] {
-				items, err := listBoth(ctx, e, object.Scope{Kind: child, Name: r.Name})
+			if matches(r) && !names[r.Name] {
+				items, err := listItems(ctx, e, r)
 				if err != nil {
 					return nil, err
 				}
