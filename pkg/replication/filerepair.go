@@ -213,6 +213,9 @@ func (fr *fileRepair) recreateVersions(g recreation) error {
 	}
 	fr.Log.Warn("cookbook versions are deleted on the replica and created again, to restore their files", "pair", fr.Pair.ID.String(), "run", fr.rec.run.ID,
 		"versions", len(g.refs), "files", len(g.files), "objects", namesOf(g.refs))
+	if err := fr.writer.backups.keepReplaced(toReplace(objs)); err != nil {
+		return err
+	}
 	fr.rec.progress.Work = &Work{Reason: "restoring damaged files", Started: fr.rec.run.Started, Intent: slices.Clone(g.refs), Wrote: true}
 	if err := fr.rec.commit(fr.guard.hard); err != nil {
 		return err
@@ -242,6 +245,15 @@ func (fr *fileRepair) recreateVersions(g recreation) error {
 	}
 	fr.rec.progress.Work = nil
 	return fr.rec.commit(fr.guard.hard)
+}
+
+// toReplace returns versions that are about to be created again as decided objects.
+func toReplace(objs []object.Object) []decidedObject {
+	list := make([]decidedObject, len(objs))
+	for i, obj := range objs {
+		list[i] = decidedObject{observedObject: observedObject{Observation: Observation{Ref: obj.Ref}, obj: obj}, Decision: Decision{Ref: obj.Ref}}
+	}
+	return list
 }
 
 // prepareVersions reads the versions on the primary and stages all their files. It says why
