@@ -89,12 +89,23 @@ func (e *Engine) newUndo(backups map[object.Ref]Backup) *Engine {
 
 // backupsSince returns the oldest backup of each object since a run began.
 func (e *Engine) backupsSince(ctx context.Context, st PairState, undone string) (map[object.Ref]Backup, error) {
+	if place := st.Desired.Moved; place != "" {
+		return nil, &fault.Error{Op: "undo run " + undone, Class: fault.Local, Err: fmt.Errorf("pair %s was moved to %s", e.Pair.ID, place),
+			Hint: "once it is stopped there, take it back: chef-sync-ctl sync-start " + e.Pair.ID.String() + " --force"}
+	}
 	parts, err := e.State.Backups(ctx, e.Pair.ID, undone)
 	if err != nil {
 		return nil, err
 	}
 	if err := e.checkUndo(ctx, st, undone, parts); err != nil {
 		return nil, &fault.Error{Op: "undo run " + undone, Class: fault.Local, Err: err, Hint: "chef-sync-ctl runs " + e.Pair.ID.String()}
+	}
+	replica, err := e.Target.Identity(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if !st.Progress.knowsReplica(replica) { // no pass has noticed it
+		return nil, &fault.Error{Op: "undo run " + undone, Class: fault.Local, Err: errors.New(anotherReplica), Hint: "chef-sync-ctl runs " + e.Pair.ID.String()}
 	}
 	oldest := map[object.Ref]Backup{}
 	for _, part := range parts {
@@ -109,6 +120,9 @@ func (e *Engine) backupsSince(ctx context.Context, st PairState, undone string) 
 
 // maxUndoRuns bounds the runs that an undo goes back.
 const maxUndoRuns = 1000
+
+// anotherReplica is why the runs on the replica before can't be undone.
+const anotherReplica = "the replica is another organization since"
 
 // ErrNoRun means that a pair has no run of the given id.
 var ErrNoRun = errors.New("there is no such run")
@@ -132,7 +146,7 @@ func (e *Engine) checkUndo(ctx context.Context, st PairState, undone string, par
 	case ageAt(r.Started, e.Now()) > BackupAge:
 		return fmt.Errorf("it is older than %d days, and what it replaced isn't kept any more", int(BackupAge.Hours()/24))
 	case st.Progress.ReplicaNew.After(r.Started):
-		return errors.New("the replica is another organization since")
+		return errors.New(anotherReplica)
 	case !wrote(r) && !kept[r.ID]:
 		return errors.New("it wrote nothing to the replica")
 	case !kept[r.ID]:
