@@ -28,6 +28,8 @@ type Backup struct {
 	Content []byte `json:"content,omitempty"`
 	Staged  string `json:"staged,omitempty"`
 	Lost    string `json:"lost,omitempty"` // why it could not be kept
+	// Foreign: replication had not put the object on the replica.
+	Foreign bool `json:"foreign,omitempty"`
 }
 
 // largeContent is the size from which a content is staged. To write 4 KB more to a table
@@ -78,6 +80,7 @@ type backupWriter struct {
 type replacement struct {
 	ref     object.Ref
 	missing bool          // the replica is known not to have it
+	foreign bool          // replication didn't put it on the replica
 	files   []object.File // that it needs after the write
 	// unlisted is why the items of a bag can't be listed.
 	unlisted error
@@ -125,6 +128,7 @@ func (b *backupWriter) keepAll(list []replacement) ([]Backup, error) {
 	absent := b.findAbsent(slices.DeleteFunc(refs, func(r object.Ref) bool { return inBulk[r].Body != nil }))
 	for i, r := range list {
 		list[i].missing = r.missing || absent[r.ref]
+		list[i].foreign = !list[i].missing && !b.rec.ledger.isReplicated(r.ref)
 	}
 	kept := make([]Backup, len(list))
 	err := b.guard.forEach(len(list), b.Pair.maxWorkers(), nil, func(ctx context.Context, i int) (err error) {
@@ -213,7 +217,7 @@ func (b *backupWriter) itemsOf(bag object.Ref) (items []object.Ref, unlisted, fa
 // keepObject keeps one object, which has a body if it was read in bulk. What can't be kept
 // is no reason not to replicate.
 func (b *backupWriter) keepObject(ctx context.Context, r replacement, obj object.Object) (Backup, error) {
-	kept := Backup{Ref: r.ref}
+	kept := Backup{Ref: r.ref, Foreign: r.foreign}
 	switch {
 	case r.missing:
 		return kept, nil

@@ -22,6 +22,8 @@ func NewUndoRequest(run string, now time.Time) DesiredChange {
 // undo is an undo under way: a pass that has the backups for its source.
 type undo struct {
 	*pass
+	backups map[object.Ref]Backup
+	foreign map[object.Ref]bool // that aren't replication's when they are restored
 }
 
 // PreviewUndo says what Undo would do, and does nothing.
@@ -38,9 +40,11 @@ func (e *Engine) PreviewUndo(ctx context.Context, undone string) (Plan, error) {
 	}
 	g := e.watchReading(ctx, PassOptions{}, nil)
 	defer g.stopAndWait()
-	u := &undo{e.newUndo(backups).dryRun().readOnlyPass(g, st, dueWork{})}
+	u := &undo{pass: e.newUndo(backups).dryRun().readOnlyPass(g, st, dueWork{}), backups: backups}
 	u.writer.plan = &plan
-	err = u.restoreBackups(slices.SortedFunc(maps.Keys(backups), object.Compare))
+	refs := slices.SortedFunc(maps.Keys(backups), object.Compare)
+	err = u.restoreBackups(refs)
+	plan.Failed = u.failuresOf(refs)
 	plan.sortSteps()
 	return plan, err
 }
@@ -71,7 +75,7 @@ func (e *Engine) Undo(ctx context.Context, undone string, o PassOptions) (Run, e
 	defer g.stopAndWait()
 	p := e.newUndo(backups).newPass(g, st, run)
 	p.Log.Info("undo begins", "pair", e.Pair.ID.String(), "run", run.ID, "mode", run.Mode, "reason", "back to before run "+undone)
-	u := &undo{p}
+	u := &undo{pass: p, backups: backups}
 	refs := slices.SortedFunc(maps.Keys(backups), object.Compare)
 	err = u.restoreBackups(refs)
 	return u.finishUndo(ctx, refs, err)
@@ -166,6 +170,7 @@ func (u *undo) restoreBackups(refs []object.Ref) error {
 		return err
 	}
 	u.rec.progress.Dirty = shortenScopes(slices.Concat(u.rec.progress.Dirty, refs))
+	u.findForeign()
 	var deletes []object.Ref
 	u.rec.startProgress(0, len(refs))
 	for window := range eachWindow(u.rec, refs) {
@@ -178,6 +183,7 @@ func (u *undo) restoreBackups(refs []object.Ref) error {
 		if err != nil {
 			return err
 		}
+		u.disownForeign(list)
 		deletes = append(deletes, gone...)
 		u.rec.windowDone()
 		u.rec.addProgress(len(window))
@@ -186,6 +192,37 @@ func (u *undo) restoreBackups(refs []object.Ref) error {
 	u.brake.approved = true  // by who asked for the undo
 	u.brake.uncounted = true // the limit is for what the primary causes
 	return u.writer.removeObjects(deletes)
+}
+
+// findForeign finds the objects that weren't replication's before the runs, with the bags of
+// such items that weren't either.
+func (u *undo) findForeign() {
+	u.foreign = map[object.Ref]bool{}
+	for r, b := range u.backups {
+		if !b.Foreign {
+			continue
+		}
+		u.foreign[r] = true
+		bag := r.Parent()
+		if _, kept := u.backups[bag]; !kept && !u.ledger.isReplicated(bag) {
+			u.foreign[bag] = true
+		}
+	}
+}
+
+// disownForeign records that restored objects aren't replication's, if they weren't before the
+// runs. Otherwise the next pass would delete those that the primary doesn't have.
+func (u *undo) disownForeign(list []decidedObject) {
+	for _, d := range list {
+		if d.err != nil || d.Absent {
+			continue
+		}
+		for _, r := range []object.Ref{d.Ref, d.Ref.Parent()} {
+			if u.foreign[r] && u.ledger.isReplicated(r) {
+				u.ledger.removeObject(r)
+			}
+		}
+	}
 }
 
 // undoReason returns the reason of an action of an undo.
@@ -220,19 +257,19 @@ func (u *undo) decideUndo(refs []object.Ref) ([]decidedObject, error) {
 	return list, nil
 }
 
-// countLeft returns how many of the objects could not be restored.
-func (u *undo) countLeft(refs []object.Ref) (n int) {
+// failuresOf returns the records of those of the objects that could not be restored.
+func (u *undo) failuresOf(refs []object.Ref) (list []Unsynced) {
 	for _, r := range refs {
 		if f := u.ledger.failing[r]; f != nil && f.Class != fault.DeletionHeld {
-			n++
+			list = append(list, *f)
 		}
 	}
-	return n
+	return list
 }
 
 // finishUndo records how the undo of some objects ended.
 func (u *undo) finishUndo(ctx context.Context, refs []object.Ref, err error) (Run, error) {
-	u.rec.run.Left = u.countLeft(refs)
+	u.rec.run.Left = len(u.failuresOf(refs))
 	u.rec.run.Outcome, err = u.guard.outcomeOf(ctx, err)
 	switch u.rec.run.Outcome {
 	case OutcomeBusy:
