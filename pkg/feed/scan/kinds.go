@@ -131,14 +131,13 @@ func (r *scanRun) readVersions(ctx context.Context, refs []object.Ref) (map[obje
 	for _, ref := range refs {
 		k, known := r.previous.Objects[ref]
 		frozen = frozen || k.Frozen
-		if !known || k.Fingerprint == "" || !k.Frozen || dueInRotation(ref, from, to, r.Rotation) {
+		if !known || k.Fingerprint == "" || !k.Frozen || k.Due || dueInRotation(ref, from, to, r.Rotation) {
 			due = append(due, ref)
 		}
 	}
-	r.rotationComplete = true
 	observed, err := r.readEach(ctx, due)
 	// Versions that the first scan doesn't reach are read whether they are due or not.
-	if r.beginsChangeLog || err == nil && r.rotationComplete && frozen {
+	if r.beginsChangeLog || err == nil && frozen {
 		r.current.RotatedTo = to
 	}
 	return observed, err
@@ -273,7 +272,7 @@ func (r *scanRun) recordReadFailure(ctx context.Context, ref object.Ref, err err
 		return nil
 	}
 	if !class.IsRefusal() {
-		r.rotationComplete = false
+		r.failedReads[ref] = true
 	}
 	if err := r.recordFailure(ctx, ref.Kind, err); err != nil {
 		return err

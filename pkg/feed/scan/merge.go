@@ -51,6 +51,7 @@ func (r *scanRun) mergeListed(ref object.Ref, observed map[object.Ref]observatio
 	if looked {
 		k.Fingerprint, k.Frozen, k.Revision = v.fingerprint, v.frozen, v.revision
 	}
+	k.Due = k.Frozen && (r.failedReads[ref] || k.Due && !looked)
 	r.current.Objects[ref] = k
 }
 

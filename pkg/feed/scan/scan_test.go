@@ -408,6 +408,36 @@ func TestFailedRotationReadIsRepeated(t *testing.T) {
 	w.scanAndWantRows("update /cookbooks/c/1.0.0")
 }
 
+// TestAVersionThatFailsDelaysNoRotation: the others are read once in a period, not in each
+// scan.
+func TestAVersionThatFailsDelaysNoRotation(t *testing.T) {
+	for name, broken := range map[string]bool{"frozen": true, "unfrozen": false} {
+		t.Run(name, func(t *testing.T) {
+			w := newFixture(t)
+			w.config.Rotation = time.Hour
+			const n = 20
+			for i := range n {
+				w.org.PutCookbook("c", fmt.Sprintf("1.0.%d", i), cookbookFiles(fmt.Sprint(i)), true)
+			}
+			w.org.PutCookbook("broken", "1.0.0", cookbookFiles("1"), broken)
+			w.beginChangeLog()
+			w.org.PutCookbook("broken", "1.0.0", cookbookFiles("2"), broken)
+			h := w.primary.Fault(cheftest.Fault{Method: "GET", Path: "/cookbooks/broken/1.0.0", Status: 500})
+			scanner, reads := w.newScanner(), 0
+			for minute := range 150 {
+				if r := w.mustScanWith(scanner); minute >= 90 {
+					reads += r.Read
+				}
+			}
+			if reads != n {
+				t.Errorf("%d reads of %d frozen versions in one period", reads, n)
+			}
+			h.Remove() // another process reads it
+			w.scanAndWantRows("update /cookbooks/broken/1.0.0")
+		})
+	}
+}
+
 func TestOnlyConfiguredKindsAreScanned(t *testing.T) {
 	w := newFixture(t)
 	w.addObjects()

@@ -126,7 +126,7 @@ type Report struct {
 // replication.ErrFenced and ErrOvertaken mean that the lease was lost. A single list or
 // object that can't be read is not an error; see Report.Failed.
 func (s *Scanner) Scan(ctx context.Context) (Report, error) {
-	r := &scanRun{Scanner: s, confirmsLeft: maxConfirmed, unconfirmed: map[object.Kind]int{}}
+	r := &scanRun{Scanner: s, confirmsLeft: maxConfirmed, unconfirmed: map[object.Kind]int{}, failedReads: map[object.Ref]bool{}}
 	r.report.Started = s.Now()
 	got, err := s.acquireLease(ctx)
 	if err == nil {
@@ -210,19 +210,19 @@ func (s *Scanner) includesKind(k object.Kind) bool {
 // scanRun is one scan.
 type scanRun struct {
 	*Scanner
-	lease            replication.Lease // of the change log
-	loaded           changelog.ScanState
-	beginsChangeLog  bool                          // a new change log, or the first
-	previous         *state                        // as loaded
-	knownRefs        map[object.Scope][]object.Ref // objects of previous, by kind and data bag
-	current          *state                        // as read by this scan
-	rows             []changelog.Change
-	firstReads       []object.Ref // objects of the current scope that were read for the first time
-	deleted          []object.Ref
-	confirmsLeft     int                 // GETs left to confirm deletions
-	unconfirmed      map[object.Kind]int // deletions left to the next scan because there were none left
-	rotationComplete bool
-	report           Report
+	lease           replication.Lease // of the change log
+	loaded          changelog.ScanState
+	beginsChangeLog bool                          // a new change log, or the first
+	previous        *state                        // as loaded
+	knownRefs       map[object.Scope][]object.Ref // objects of previous, by kind and data bag
+	current         *state                        // as read by this scan
+	rows            []changelog.Change
+	firstReads      []object.Ref // objects of the current scope that were read for the first time
+	deleted         []object.Ref
+	confirmsLeft    int                 // GETs left to confirm deletions
+	unconfirmed     map[object.Kind]int // deletions left to the next scan because there were none left
+	failedReads     map[object.Ref]bool // that the next scan repeats
+	report          Report
 }
 
 // loadState reads the scan state. If there is none, or it is damaged, the scan begins a

@@ -51,6 +51,8 @@ type objectState struct {
 	Revision string `json:"r,omitempty"`
 	// Frozen reports whether a cookbook version is frozen: it is then read by rotation.
 	Frozen bool `json:"z,omitempty"`
+	// Due reports whether it could not be read when its time in the rotation had come.
+	Due bool `json:"d,omitempty"`
 	// Missing reports whether the last successful scan didn't list it.
 	Missing bool `json:"m,omitempty"`
 	// Listed reports, for a data bag, whether its items were listed at least once.
