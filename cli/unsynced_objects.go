@@ -109,7 +109,7 @@ func listUnsynced(ctx context.Context, a *app.App, pairs []app.Pair, only cmdlin
 			return app.WrapPair(p.ID, err)
 		}
 		st, err := state.Pair(ctx, p.ID)
-		asked, named := st.Desired.RetryAt.After(st.Progress.RetriedAt), st.Desired.RetryOnly
+		asked, named := st.RetryAsked(), st.Desired.RetryOnly
 		for _, u := range list {
 			if !only.Named() || isNamed(u.Ref) {
 				rows = append(rows, unsyncedRow{p.ID, u, asked && (len(named) == 0 || slices.Contains(named, u.Ref))})
@@ -126,8 +126,8 @@ func listUnsynced(ctx context.Context, a *app.App, pairs []app.Pair, only cmdlin
 	return rows, failed
 }
 
-// retryPairs asks for the rows to be tried again, or for all unsynced objects
-// of their pairs.
+// retryPairs asks for the rows to be tried again, or for all unsynced objects of their pairs.
+// Those that were asked for before and that no pass has tried are asked for again.
 func retryPairs(ctx context.Context, env *cmdline.Env, a *app.App, pairs []app.Pair, rows []unsyncedRow, all bool) error {
 	state, err := a.State(ctx)
 	if err != nil {
@@ -147,15 +147,38 @@ func retryPairs(ctx context.Context, env *cmdline.Env, a *app.App, pairs []app.P
 		if len(refs) == 1 {
 			what = refs[0].Path()
 		}
+		st, err := state.Pair(ctx, id)
+		if err != nil {
+			return app.WrapPair(id, err)
+		}
 		if all || len(refs) > replication.MaxRetryOnly {
 			what, refs = "all unsynced objects", nil
 		}
+		refs = withRetriesAsked(st, refs)
 		if err := state.ChangeDesired(ctx, id, replication.DesiredChange{Retry: &now, RetryOnly: refs, At: now}); err != nil {
 			return app.WrapPair(id, err)
 		}
 		env.Output().Note("%s: the next pass tries %s again", id, what)
 		return nil
 	})
+}
+
+// withRetriesAsked adds the objects that the operator asked for before to those to be tried
+// again. None means all.
+func withRetriesAsked(st replication.PairState, refs []object.Ref) []object.Ref {
+	before := st.Desired.RetryOnly
+	switch {
+	case len(refs) == 0 || !st.RetryAsked():
+		return refs
+	case len(before) == 0:
+		return nil
+	}
+	refs = slices.Concat(refs, before)
+	slices.SortFunc(refs, object.Compare)
+	if refs = slices.Compact(refs); len(refs) > replication.MaxRetryOnly {
+		return nil
+	}
+	return refs
 }
 
 func emitUnsynced(env *cmdline.Env, rows []unsyncedRow) error {

@@ -50,9 +50,9 @@ func (p Progress) retryDue(now time.Time) bool {
 	return !now.Before(capFuture(p.NextRetry, now, retryBound))
 }
 
-// retryAsked reports whether the operator asked to try unsynced objects again since
+// RetryAsked reports whether the operator asked to try unsynced objects again since
 // that was last done. Whose clock is ahead doesn't matter.
-func (p PairState) retryAsked() bool {
+func (p PairState) RetryAsked() bool {
 	asked := p.Desired.RetryAt
 	return !asked.IsZero() && !sameMoment(asked, p.Progress.RetriedAt)
 }

@@ -19,7 +19,7 @@ func (p Pair) WorkRecorded(st PairState, now time.Time) bool {
 		return true
 	case g.Work != nil || len(g.Dirty) > 0 || len(st.ObjectsAsked()) > 0:
 		return true
-	case g.Unsynced > 0 && g.retryDue(now), (g.Unsynced > 0 || g.Hold != nil) && st.retryAsked():
+	case g.Unsynced > 0 && g.retryDue(now), (g.Unsynced > 0 || g.Hold != nil) && st.RetryAsked():
 		return true
 	}
 	return holdAnswered(st, now) || p.holdIsOutdated(st, now)

@@ -225,7 +225,7 @@ func (h *holdError) Error() string { return "held: " + h.hold.Reason }
 // dueFailures returns the unsynced objects and failed listings whose time has come, and
 // those that the operator asked for.
 func (p *pass) dueFailures() (due []object.Scope) {
-	asked := PairState{Desired: p.rec.desired, Progress: p.rec.progress}.retryAsked()
+	asked := PairState{Desired: p.rec.desired, Progress: p.rec.progress}.RetryAsked()
 	only, now := p.rec.desired.RetryOnly, p.Now()
 	isDue := func(u Unsynced) bool {
 		if asked && (len(only) == 0 || slices.Contains(only, u.Ref)) {

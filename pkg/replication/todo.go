@@ -49,7 +49,7 @@ func (e *Engine) lookForWork(ctx context.Context, st PairState, o PassOptions) (
 	p, now := st.Progress, e.Now()
 	t := dueWork{
 		feed:   "none",
-		retry:  p.Unsynced > 0 && p.retryDue(now) || (p.Unsynced > 0 || p.Hold != nil) && st.retryAsked(),
+		retry:  p.Unsynced > 0 && p.retryDue(now) || (p.Unsynced > 0 || p.Hold != nil) && st.RetryAsked(),
 		resume: p.Work != nil || len(p.Dirty) > 0 || len(st.ObjectsAsked()) > 0,
 	}
 	if h := p.Hold; h != nil {
