@@ -51,13 +51,14 @@ with --accept-new-primary: everything is compared, and deletions are held if the
 exceed max_delete.`,
 		Example: `  chef-sync-ctl sync-start engineering
   chef-sync-ctl sync-start eu/engineering --dry-run
+  chef-sync-ctl sync-start eu/engineering --allow-deletes 120 --dry-run
   chef-sync-ctl sync-start eu/engineering --allow-deletes 120 --wait 5m
   chef-sync-ctl sync-start 'eu/*' '*/team-07' --allow-deletes 500`,
 	}
 	cmd.Flags().StringVar(&f.from, "from", "resume", "where to start: resume, or scratch for a full comparison")
 	cmd.Flags().IntVar(&f.allowDeletes, "allow-deletes", -1, "let one pass delete up to `N` objects")
 	cmd.Flags().BoolVar(&f.newPrimary, "accept-new-primary", false, "accept the organization that the primary now has")
-	cmd.Flags().BoolVar(&f.dryRun, "dry-run", false, "show what the next pass would do, and change nothing")
+	cmd.Flags().BoolVar(&f.dryRun, "dry-run", false, "show what the next pass would do with these flags, and change nothing")
 	cmd.Flags().Var(&f.wait, "wait", "wait until the pairs are in sync, at most this long")
 	cmd.Flags().BoolVar(&f.force, "force", false, "start a pair here that was moved to another state")
 	env.TakePairs(cmd)
@@ -70,7 +71,10 @@ exceed max_delete.`,
 			return exit.Usagef("", "--allow-deletes can't be %d", f.allowDeletes)
 		}
 		if f.dryRun {
-			return plans.Show(ctx, env, a, pairs, plans.Options{Full: f.from == "scratch"})
+			return plans.Show(ctx, env, a, pairs, plans.Options{Change: func(st replication.PairState) replication.DesiredChange {
+				_, change := f.newDesiredChange(st, env.Now())
+				return change
+			}})
 		}
 		return startPairs(ctx, env, a, pairs, f)
 	})

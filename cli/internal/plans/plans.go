@@ -20,6 +20,22 @@ import (
 // Options say what to plan and what to show.
 type Options struct {
 	Full, All, ExitCode, Prune, Summary bool
+
+	// Change is what the operator would ask for before the pass, nil for nothing.
+	Change func(replication.PairState) replication.DesiredChange
+}
+
+// changedState is a state that shows the desired state of pairs with a change that isn't made.
+type changedState struct {
+	replication.State
+	change func(replication.PairState) replication.DesiredChange
+}
+
+// Pair implements [replication.State].
+func (s changedState) Pair(ctx context.Context, id replication.PairID) (replication.PairState, error) {
+	st, err := s.State.Pair(ctx, id)
+	st.Desired = st.Desired.With(s.change(st))
+	return st, err
 }
 
 // Show prints what passes for the pairs would do.
@@ -112,6 +128,9 @@ func (opts Options) previewPair(ctx context.Context, a *app.App, p app.Pair) (re
 	}
 	if opts.Prune {
 		engine.Pair.Prune = replication.PruneAll
+	}
+	if opts.Change != nil {
+		engine.State = changedState{engine.State, opts.Change}
 	}
 	return engine.Preview(ctx, opts.Full || opts.Prune)
 }
