@@ -68,7 +68,13 @@ func waitSynced(ctx context.Context, read func(context.Context, app.Pair) (repli
 		if h := g.Hold; h != nil && (h.At.After(since) || done && isDecided(st, since)) {
 			return false, exit.With(exit.Held, HeldError(p.ID, h), h.Hint(p.ID))
 		}
-		return done && g.Hold == nil, nil
+		if done && g.Hold == nil {
+			return true, nil
+		}
+		if st.Desired.Stopped {
+			return false, exit.With(exit.Partial, fmt.Errorf("pair %s is stopped", p.ID), "chef-sync-ctl sync-start "+p.ID.String())
+		}
+		return false, nil
 	})
 }
 

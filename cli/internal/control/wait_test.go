@@ -103,6 +103,19 @@ func TestAWaitNeedsAProcessThatRunsPasses(t *testing.T) {
 	}
 }
 
+// No pass of a stopped pair comes, whoever stopped it. What was done before counts.
+func TestAWaitForAStoppedPairEnds(t *testing.T) {
+	asked := time.Date(2026, 11, 25, 12, 0, 0, 0, time.UTC)
+	pair := app.Pair{Pair: replication.Pair{ID: replication.PairID{Replica: "eu", Org: "acme"}}}
+	for last, want := range map[time.Duration]exit.Code{-time.Minute: exit.Partial, time.Minute: exit.OK} {
+		st := replication.PairState{Desired: replication.Desired{Stopped: true}, Progress: replication.Progress{LastAttempt: asked.Add(last)}}
+		err := waitSynced(t.Context(), returning(st), []app.Pair{pair}, asked, time.Nanosecond)
+		if exit.Of(err) != want || err != nil && !strings.Contains(err.Error(), "eu/acme is stopped") {
+			t.Errorf("last pass %s after it was asked for: code %d (%v), want %d", last, exit.Of(err), err, want)
+		}
+	}
+}
+
 func TestAllPairsAreWaitedForInTheSameTime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var pairs []app.Pair
