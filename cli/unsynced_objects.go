@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"fmt"
-	"maps"
 	"slices"
 	"strconv"
 	"time"
@@ -26,6 +25,8 @@ type unsyncedRow struct {
 	replication.Unsynced
 	// Requested: the next pass tries it, whatever its time.
 	Requested bool `json:"retry_requested,omitempty"`
+
+	held int // deletions of the pair that wait for approval, also those that aren't listed
 }
 
 // nextTryText says when it is tried again.
@@ -110,9 +111,10 @@ func listUnsynced(ctx context.Context, a *app.App, pairs []app.Pair, only cmdlin
 		}
 		st, err := state.Pair(ctx, p.ID)
 		asked, named := st.RetryAsked(), st.Desired.RetryOnly
+		held := countHeld(list)
 		for _, u := range list {
 			if !only.Named() || isNamed(u.Ref) {
-				rows = append(rows, unsyncedRow{p.ID, u, asked && (len(named) == 0 || slices.Contains(named, u.Ref))})
+				rows = append(rows, unsyncedRow{p.ID, u, asked && (len(named) == 0 || slices.Contains(named, u.Ref)), held})
 			}
 		}
 		return app.WrapPair(p.ID, err)
@@ -233,19 +235,25 @@ func showUnsynced(t *ui.Grid, rows []unsyncedRow, now time.Time) {
 // isHeld reports whether the row is of a deletion that waits for approval.
 func (r unsyncedRow) isHeld() bool { return r.Class == fault.DeletionHeld }
 
-// approvalHints are what approves the held deletions among the rows.
-func approvalHints(rows []unsyncedRow) (list []string) {
-	deletes := map[replication.PairID]int{}
-	for _, r := range rows {
-		if r.isHeld() {
-			deletes[r.Pair] += 1 + r.Items
+// countHeld counts the deletions that wait for approval, with the items of data bags.
+func countHeld(list []replication.Unsynced) (n int) {
+	for _, u := range list {
+		if u.Class == fault.DeletionHeld {
+			n += 1 + u.Items
 		}
 	}
-	for _, id := range slices.SortedFunc(maps.Keys(deletes), func(a, b replication.PairID) int {
-		return cmp.Compare(a.String(),
-			b.String())
-	}) {
-		list = append(list, fmt.Sprintf("chef-sync-ctl sync-start %s --allow-deletes %d", id, deletes[id]))
+	return n
+}
+
+// approvalHints are what approves the held deletions of the pairs of the rows. An approval of
+// fewer than all of them approves none.
+func approvalHints(rows []unsyncedRow) (list []string) {
+	for _, r := range rows {
+		hint := fmt.Sprintf("chef-sync-ctl sync-start %s --allow-deletes %d", r.Pair, r.held)
+		if r.isHeld() && !slices.Contains(list, hint) {
+			list = append(list, hint)
+		}
 	}
+	slices.Sort(list)
 	return list
 }
