@@ -11,9 +11,11 @@ import (
 	"time"
 
 	"chefsync/pkg/chef/cheftest"
+	"chefsync/pkg/endpoint"
 	"chefsync/pkg/fault"
 	"chefsync/pkg/feed/changelog"
 	"chefsync/pkg/feed/scan"
+	"chefsync/pkg/object"
 	"chefsync/pkg/replication"
 )
 
@@ -110,6 +112,42 @@ func TestHeldLeaseExcludesOtherScanners(t *testing.T) {
 	w.scanAndWantRows("create /roles/new")
 	w.now = w.now.Add(time.Minute)
 	w.scanAndWantRows()
+}
+
+// TestManyBrokenObjectsHideNoOthers: the scan stops reading a kind after some failures, but
+// what its list shows, and what it has read, is recorded.
+func TestManyBrokenObjectsHideNoOthers(t *testing.T) {
+	w := newFixture(t)
+	w.config.Concurrency = 1
+	for i := range 12 {
+		w.org.PutCookbook("broken", fmt.Sprintf("1.0.%d", i), cookbookFiles("1"), false)
+		w.org.PutDataBagItem("broken", fmt.Sprintf("i%d", i), fmt.Sprintf(`{"id":"i%d"}`, i))
+	}
+	w.org.PutCookbook("good", "1.0.0", cookbookFiles("1"), false)
+	w.org.PutDataBagItem("good", "old", `{"id":"old"}`)
+	w.beginChangeLog()
+	w.primary.Fault(cheftest.Fault{Method: "GET", Path: "/cookbooks/broken/*", Status: 500})
+	w.primary.Fault(cheftest.Fault{Method: "GET", Path: "/data/broken/*", Status: 500})
+	w.config.Reader = withoutBulk{endpoint.NewSource(w.client.Org("acme"), nil)}
+	w.org.DeleteCookbook("good", "1.0.0")
+	w.org.PutCookbook("good", "2.0.0", cookbookFiles("2"), false)
+	w.org.PutDataBagItem("good", "new", `{"id":"new"}`)
+	w.org.DeleteDataBagItem("good", "old")
+	r := w.mustScan()
+	want := []string{"create /data/good/new", "create /cookbooks/good/2.0.0", "delete /cookbooks/good/1.0.0", "delete /data/good/old"}
+	w.wantRows(want...)
+	if r.Unread[object.Cookbook] == nil || r.Unread[object.DataBagItem] == nil {
+		t.Errorf("unread kinds %v", r.Unread)
+	}
+	for range 10 {
+		w.mustScan()
+	}
+	w.newRows()
+	w.org.PutCookbook("good", "2.0.0", cookbookFiles("3"), false)
+	for range 10 { // not each reaches it
+		w.mustScan()
+	}
+	w.wantRows("update /cookbooks/good/2.0.0")
 }
 
 // TestOvertakenScannerWritesNothing: its process is suspended until its lease has

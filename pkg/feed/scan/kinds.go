@@ -63,13 +63,21 @@ func (r *scanRun) recordFailure(ctx context.Context, kind object.Kind, err error
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
-	switch fault.ClassOf(err) {
-	case fault.Unreachable, fault.Denied, fault.NoOrganization, fault.Local:
+	if endsScan(err) {
 		return err
 	}
 	r.report.Failed = append(r.report.Failed, err)
 	r.setUnread(kind, err)
 	return nil
+}
+
+// endsScan reports whether an error concerns the whole server or this machine.
+func endsScan(err error) bool {
+	switch fault.ClassOf(err) {
+	case fault.Unreachable, fault.Denied, fault.NoOrganization, fault.Local:
+		return true
+	}
+	return false
 }
 
 // setUnread notes why a kind could not be read completely. The first reason stays.
@@ -95,11 +103,12 @@ func (r *scanRun) scanList(ctx context.Context, kind object.Kind, read reading) 
 	return r.mergeRead(ctx, scope, refs, read)
 }
 
-// mergeRead reads the listed objects of a scope and merges what was read.
+// mergeRead reads the listed objects of a scope and merges what was read, unless the whole
+// server failed.
 func (r *scanRun) mergeRead(ctx context.Context, scope object.Scope, refs []object.Ref, read reading) error {
 	r.report.Listed += len(refs)
 	observed, err := read(ctx, refs)
-	if err != nil && !isInterrupted(ctx) {
+	if err != nil && endsScan(err) && !isInterrupted(ctx) {
 		return err
 	}
 	return errors.Join(err, r.mergeList(ctx, scope, refs, observed))
@@ -182,9 +191,9 @@ func (r *scanRun) scanParents(ctx context.Context, kind object.Kind) error {
 		}
 	}
 	r.report.Listed += len(bags) + len(listed)
-	bodies, err := r.readListed(ctx, listed)
-	if err != nil && !isInterrupted(ctx) {
-		return err
+	bodies, readErr := r.readListed(ctx, listed)
+	if readErr != nil && endsScan(readErr) && !isInterrupted(ctx) {
+		return readErr
 	}
 	if err := r.mergeList(ctx, scope, bags, observed); err != nil && !isInterrupted(ctx) {
 		return err
@@ -197,7 +206,7 @@ func (r *scanRun) scanParents(ctx context.Context, kind object.Kind) error {
 			return err
 		}
 	}
-	return ctx.Err()
+	return cmp.Or(ctx.Err(), readErr)
 }
 
 // readListed reads listed objects in bulk, and one by one those that the bulk read didn't
@@ -219,20 +228,21 @@ func (r *scanRun) readListed(ctx context.Context, refs []object.Ref) (map[object
 	return observed, err
 }
 
-// sortUnreadFirst moves objects that no scan has read yet to the front. The order is
-// otherwise random, so that scans that exceed their deadline don't always omit the same
-// objects.
+// sortUnreadFirst moves objects that no scan has read yet to the front.
 func (r *scanRun) sortUnreadFirst(refs []object.Ref) {
 	priority := func(ref object.Ref) int { return min(len(r.previous.Objects[ref].Fingerprint), 1) }
-	rand.Shuffle(len(refs), func(i, j int) { refs[i], refs[j] = refs[j], refs[i] })
 	slices.SortStableFunc(refs, func(a, b object.Ref) int { return cmp.Compare(priority(a), priority(b)) })
 }
 
-// maxTransientFailures is the number of transient failures that ends the scan of a kind.
+// maxTransientFailures is the number of transient failures in a row after which no more of a
+// kind is read.
 const maxTransientFailures = 8
 
-// readEach reads objects one by one. The result omits those that could not be read.
+// readEach reads objects one by one, in a random order, so that scans that end early don't
+// always omit the same ones. The result omits those that could not be read.
 func (r *scanRun) readEach(ctx context.Context, refs []object.Ref) (map[object.Ref]observation, error) {
+	order := rand.New(rand.NewPCG(uint64(r.lease.Fence), 0)) // another one in each scan, the same when a test is replayed
+	order.Shuffle(len(refs), func(i, j int) { refs[i], refs[j] = refs[j], refs[i] })
 	if _, limited := ctx.Deadline(); limited {
 		r.sortUnreadFirst(refs)
 	}
@@ -253,6 +263,7 @@ func (r *scanRun) readEach(ctx context.Context, refs []object.Ref) (map[object.R
 			case err == nil:
 				observed[ref] = *v
 				r.report.Read++
+				failures = 0
 				return nil
 			case stop.Err() != nil:
 				return stop.Err()
@@ -265,7 +276,7 @@ func (r *scanRun) readEach(ctx context.Context, refs []object.Ref) (map[object.R
 }
 
 // recordReadFailure records that an object could not be read, and returns an error when
-// no more of its kind should be read. Failures counts the transient ones.
+// no more of its kind should be read. Failures counts the transient ones in a row.
 func (r *scanRun) recordReadFailure(ctx context.Context, ref object.Ref, err error, failures *int) error {
 	class := fault.ClassOf(err)
 	if class == fault.Absent {
@@ -286,7 +297,7 @@ func (r *scanRun) recordReadFailure(ctx context.Context, ref object.Ref, err err
 		}
 	}
 	return &fault.Error{Op: "scan", Object: object.Ref{Kind: ref.Kind}, Class: fault.Transient,
-		Err: fmt.Errorf("%d objects in one scan could not be read", *failures)}
+		Err: fmt.Errorf("%d objects in a row could not be read", *failures)}
 }
 
 func (r *scanRun) readObject(ctx context.Context, ref object.Ref) (*observation, error) {
