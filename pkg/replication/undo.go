@@ -94,7 +94,7 @@ func (e *Engine) newUndo(backups map[object.Ref]Backup) *Engine {
 // backupsSince returns the oldest backup of each object since a run began.
 func (e *Engine) backupsSince(ctx context.Context, st PairState, undone string) (map[object.Ref]Backup, error) {
 	if place := st.Desired.Moved; place != "" {
-		return nil, &fault.Error{Op: "undo run " + undone, Class: fault.Local, Err: fmt.Errorf("pair %s was moved to %s", e.Pair.ID, place),
+		return nil, &fault.Error{Op: "undo run " + undone, Class: fault.Local, Err: fmt.Errorf("the pair was moved to %s", place),
 			Hint: "once it is stopped there, take it back: chef-sync-ctl sync-start " + e.Pair.ID.String() + " --force"}
 	}
 	parts, err := e.State.Backups(ctx, e.Pair.ID, undone)
