@@ -28,7 +28,7 @@ type Backup struct {
 	Content []byte `json:"content,omitempty"`
 	Staged  string `json:"staged,omitempty"`
 	Lost    string `json:"lost,omitempty"` // why it could not be kept
-	// Foreign: replication had not put the object on the replica.
+	// Foreign says that replication had not put the object on the replica.
 	Foreign bool `json:"foreign,omitempty"`
 }
 
