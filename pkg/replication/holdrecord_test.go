@@ -231,3 +231,22 @@ func TestWhatCouldNotBeReplacedIsLeftByTheDriftRule(t *testing.T) {
 		t.Errorf("%d roles are left of 62, hold %+v", w.roles(), h)
 	}
 }
+
+// A record is written with each poll. The names of deleted objects are for the hour.
+func TestTheNamesOfDeletedObjectsAreForgottenAfterTheHour(t *testing.T) {
+	w := newWorld(t)
+	w.fill()
+	w.pass()
+	w.primary.Unset("/roles/web")
+	w.pass()
+	if w.record().Progress.Deletions == nil {
+		t.Fatal("the deletion isn't counted")
+	}
+	for range 8 {
+		w.advance(10 * time.Minute)
+		w.pass()
+	}
+	if d := w.record().Progress.Deletions; d != nil {
+		t.Errorf("80 minutes later the record has %+v", *d)
+	}
+}

@@ -34,6 +34,9 @@ func (p *Progress) recordSuccess(now time.Time, interval time.Duration, read boo
 	}
 	p.Failures, p.LastError, p.Pending = 0, nil, 0
 	p.NextRun = now.Add(interval)
+	if len(p.Deletions.countingAt(now).Spans) == 0 {
+		p.Deletions = nil // every poll would write the names again
+	}
 	p.setStatus(p.idleStatus(), now)
 }
 
