@@ -170,12 +170,17 @@ func usualPlaces() []string {
 
 // FindConfig is the configuration file to use: the one that was named, else the
 // first of the usual places that is there, or that can't be looked at: to say that it
-// isn't there would be wrong, and another file must not be used instead.
+// isn't there would be wrong, and another file must not be used instead. A working
+// directory that may not be searched is that of another user, and is passed over: the
+// command may be for the user of the service, such as with sudo.
 func FindConfig(named string) (string, error) {
 	if named != "" {
 		return named, nil
 	}
 	for _, p := range usualPlaces() {
+		if _, err := os.Lstat(p); err != nil && p == config.FileName {
+			continue
+		}
 		if _, err := os.Stat(p); !errors.Is(err, fs.ErrNotExist) {
 			return p, nil
 		}
