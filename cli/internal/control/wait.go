@@ -63,8 +63,9 @@ func waitSynced(ctx context.Context, read func(context.Context, app.Pair) (repli
 		}
 		// A pass that was running when it was asked for doesn't count.
 		asked := st.CompareAsked(time.Now()) || st.Progress.Work != nil || len(st.ObjectsAsked()) > 0
-		g := st.Progress // the last success of a pair without a feed is its last compare
-		done := !asked && !g.LastAttempt.Before(since) && g.LastError == nil
+		g := st.Progress                        // the last success of a pair without a feed is its last compare
+		left := g.Status == replication.Syncing // by a pass that was cut short, maybe before it wrote anything
+		done := !asked && !left && !g.LastAttempt.Before(since) && g.LastError == nil
 		if h := g.Hold; h != nil && (h.At.After(since) || done && isDecided(st, since)) {
 			return false, exit.With(exit.Held, HeldError(p.ID, h), h.Hint(p.ID))
 		}

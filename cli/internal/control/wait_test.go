@@ -29,6 +29,7 @@ func TestAWaitForACompareIsNotOverWithAnotherPass(t *testing.T) {
 	begun := replication.Progress{LastCompare: asked.Add(-time.Hour), ResyncedAt: asked, Work: &replication.Work{Full: true}}
 	before := replication.Progress{LastCompare: asked.Add(-time.Hour)}
 	failed := replication.Progress{LastCompare: asked.Add(-time.Hour), LastError: &replication.Failure{}}
+	cut := replication.Progress{LastCompare: asked.Add(-time.Hour), Status: replication.Syncing} // before its first write
 	for name, c := range map[string]struct {
 		progress replication.Progress
 		attempt  time.Duration
@@ -42,6 +43,7 @@ func TestAWaitForACompareIsNotOverWithAnotherPass(t *testing.T) {
 		"the compare":                             {ended, time.Minute, asked, exit.OK},
 		"a pass, and no compare was wanted":       {before, time.Second, time.Time{}, exit.OK},
 		"a pass that failed":                      {failed, time.Second, time.Time{}, exit.Temporary},
+		"a pass that was cut short":               {cut, time.Second, time.Time{}, exit.Temporary},
 	} {
 		c.progress.LastAttempt = asked.Add(c.attempt)
 		st := replication.PairState{Desired: replication.Desired{ResyncAt: c.resync}, Progress: c.progress}
