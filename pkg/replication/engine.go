@@ -245,10 +245,22 @@ func holdAnswered(st PairState, now time.Time) bool {
 // differ. The hold may be of one that was ahead: then the answer counts for as long as an
 // approval does.
 func (h *Hold) isAnsweredBy(answer, now time.Time) bool {
-	if sameMoment(answer, h.LastAnswer) {
+	skew := clockSkew
+	switch {
+	case h.LastAnswer.IsZero():
+		skew = 0
+	case sameMoment(answer, h.LastAnswer):
 		return false
 	}
-	return answer.After(h.At.Add(-clockSkew)) || isAhead(h.At, now) && ageAt(answer, now) < time.Hour
+	return answer.After(h.At.Add(-skew)) || isAhead(h.At, now) && ageAt(answer, now) < time.Hour
+}
+
+// lastAnswer returns [Hold.LastAnswer] of a hold that begins now.
+func lastAnswer(answered, now time.Time) time.Time {
+	if answered.IsZero() {
+		return now
+	}
+	return answered
 }
 
 // allowedDeletions is how many deletions the operator approved for the coming pass. An

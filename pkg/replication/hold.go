@@ -193,7 +193,7 @@ func (b *deletionBrake) holdDeletions(refs []object.Ref, reason string) {
 		b.holdDeletion(r, len(with))
 	}
 	now := b.Now()
-	h := Hold{At: now, Reason: reason, Prune: b.pruning, LastAnswer: b.rec.desired.AllowedAt}
+	h := Hold{At: now, Reason: reason, Prune: b.pruning, LastAnswer: lastAnswer(b.rec.desired.AllowedAt, now)}
 	if was := b.rec.progress.Hold; was != nil && !b.reviewing {
 		h.At, h.LastAnswer = was.At, was.LastAnswer // an approval that is under way answers the hold that the operator saw
 	}
@@ -230,7 +230,8 @@ func (b *deletionBrake) checkPrimary(deletes []object.Ref) error {
 	if !anotherOrganization(before, id) {
 		return nil
 	}
-	return &holdError{&Hold{At: b.Now(), LastAnswer: b.rec.desired.PrimaryAcceptedAt, Primary: id,
+	now := b.Now()
+	return &holdError{&Hold{At: now, LastAnswer: lastAnswer(b.rec.desired.PrimaryAcceptedAt, now), Primary: id,
 		Deletes: len(deletes), Sample: slices.Clone(deletes[:min(len(deletes), holdSample)]),
 		Reason: fmt.Sprintf("the primary has a different organization than before (%s, now %s)", orgGUID(before), orgGUID(id))}}
 }

@@ -250,3 +250,37 @@ func TestTheNamesOfDeletedObjectsAreForgottenAfterTheHour(t *testing.T) {
 		t.Errorf("80 minutes later the record has %+v", *d)
 	}
 }
+
+// Holds of the first release don't say what was answered before them. An answer of some
+// minutes before was for another hold: nothing is deleted by it, and no primary accepted.
+func TestAnAnswerBeforeAHoldOfAnEarlierVersionIsNotForIt(t *testing.T) {
+	for name, primary := range map[string]string{"deletions": "#one", "another primary": "#two"} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			w.primary.ID, w.pair.MaxDelete = "https://chef/organizations/o#one", replication.Limit{Count: 1}
+			w.fill()
+			w.pass()
+			none := 0
+			w.direct(replication.DesiredChange{AllowDeletes: &none, AcceptPrimary: true})
+			w.advance(5 * time.Minute)
+			w.primary.ID = "https://chef/organizations/o" + primary
+			w.primary.Unset("/roles/base")
+			w.primary.Unset("/roles/web")
+			w.run()
+			st := w.record()
+			st.Progress.Hold.LastAnswer = time.Time{}
+			if err := w.state.SaveProgress(t.Context(), pairID, st.Lease.Fence, w.now(), st.Progress); err != nil {
+				t.Fatal(err)
+			}
+			w.advance(24 * time.Hour)
+			if run := w.run(); run.Outcome != replication.OutcomeHeld || w.hold().At != st.Progress.Hold.At {
+				t.Errorf("%+v, and the hold is of %s, want it of %s still", run, w.hold().At, st.Progress.Hold.At)
+			}
+			w.direct(replication.DesiredChange{AllowDeletes: new(9), AcceptPrimary: true})
+			w.advance(time.Second)
+			w.run()
+			w.run()
+			w.wantEqual()
+		})
+	}
+}

@@ -251,7 +251,8 @@ func (r *recorder) updateHold() {
 		return
 	}
 	slices.SortFunc(sample, object.Compare)
-	h := Hold{At: r.Now(), Reason: "deletions wait for approval", LastAnswer: r.desired.AllowedAt}
+	now := r.Now()
+	h := Hold{At: now, Reason: "deletions wait for approval", LastAnswer: lastAnswer(r.desired.AllowedAt, now)}
 	if was != nil {
 		h = *was
 	}

@@ -297,8 +297,9 @@ type Hold struct {
 	Primary string `json:"primary,omitempty"`
 	// Prune says that a resync was asked to prune, which goes on once it is approved.
 	Prune bool `json:"prune,omitempty"`
-	// LastAnswer is when the operator had last answered a hold when this one began. An answer
-	// of another time is a newer one, as far as clocks may differ.
+	// LastAnswer is when the operator had last answered a hold when this one began; if never,
+	// it is when this one began. An answer of another time is a newer one, as far as clocks
+	// may differ. Holds of earlier versions don't say: only what is later is an answer.
 	LastAnswer time.Time `json:"last_answer,omitzero"`
 	// Rule is the prune rule by which the deletions are due.
 	Rule Prune `json:"prune_rule,omitempty"`
