@@ -1,6 +1,7 @@
 package config
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"os"
@@ -18,6 +19,9 @@ const FileName = "chef-sync.toml"
 
 // maxSize is the largest configuration that is read, in bytes.
 const maxSize = 1 << 20
+
+// byteOrderMark is what editors on Windows put in front of UTF-8.
+const byteOrderMark = "\ufeff"
 
 // minStageSize is the smallest useful limit of a stage.
 const minStageSize = 1 << 20
@@ -117,6 +121,7 @@ func (l Loader) Parse(name string, data []byte) (*Config, error) {
 	if len(data) > maxSize {
 		return nil, Problems{{File: name, Message: fmt.Sprintf("larger than %d bytes", maxSize)}}
 	}
+	data = bytes.TrimPrefix(data, []byte(byteOrderMark)) // a stack reads the file as it was uploaded
 	values := map[string]any{}
 	if err := toml.Unmarshal(data, &values); err != nil {
 		return nil, Problems{syntaxProblem(name, err)}

@@ -129,8 +129,8 @@ func (r KeyRef) readContent(ctx context.Context, resolvers map[string]Resolver) 
 	return nil, fmt.Errorf("%s references aren't supported", r.Scheme)
 }
 
-// readFile reads a text file. The mark that editors on Windows put in front of UTF-8 is
-// dropped: it would be part of a token, and hide the first line of a key.
+// readFile reads a text file. A byte order mark is dropped: it would be part of a
+// token, and hide the first line of a key.
 func readFile(path string, limit int64) ([]byte, error) {
 	f, err := os.Open(path)
 	if err != nil {
@@ -141,7 +141,7 @@ func readFile(path string, limit int64) ([]byte, error) {
 	if err == nil && int64(len(data)) > limit {
 		err = fmt.Errorf("it is larger than %d bytes", limit)
 	}
-	return bytes.TrimPrefix(data, []byte("\ufeff")), err
+	return bytes.TrimPrefix(data, []byte(byteOrderMark)), err
 }
 
 // Warning returns what is insecure about where the secret is kept, or "": a file that

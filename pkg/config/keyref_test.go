@@ -56,6 +56,9 @@ func TestFilesOfWindows(t *testing.T) {
 	if s, err := c.Primary.Key.Resolve(t.Context(), nil); err != nil || string(s.Reveal()) != "hunter2" {
 		t.Errorf("got %q, %v", s.Reveal(), err)
 	}
+	if _, err := (Loader{}).Parse(FileName, []byte("\ufeff"+minimalConfig)); err != nil { // as a stack reads it
+		t.Error(err)
+	}
 }
 
 func TestModesOfWindowsSayNothing(t *testing.T) {
