@@ -257,8 +257,17 @@ func (r *runner) ensureACL(ctx context.Context, path, what string, perms []strin
 	return true, nil
 }
 
+// readACL reads an ACL, with users and clients apart if the server tells them apart. If it was
+// written as a list of actors, chef-zero then shows none at all, and to write that back would
+// revoke their rights.
 func readACL(ctx context.Context, who *chef.Org, path string) (map[string]ace, error) {
-	return getJSON[map[string]ace](ctx, who, path+"?detail=granular")
+	acl, err := getJSON[map[string]ace](ctx, who, path+"?detail=granular")
+	for _, a := range acl {
+		if len(a.Actors) == 0 && a.Users == nil {
+			return getJSON[map[string]ace](ctx, who, path)
+		}
+	}
+	return acl, err
 }
 
 // lackingPerms returns the permissions that an ACL gives the actor neither directly nor

@@ -219,3 +219,22 @@ func TestAUserThatHasLeftIsKeptInACLs(t *testing.T) {
 		t.Errorf("ACL %s", text)
 	}
 }
+
+// TestActorsThatAreNotListedApartAreRead: chef-zero lists neither users nor clients of an ACL that
+// was written as a list of actors, and no actors when it is asked for these.
+func TestActorsThatAreNotListedApartAreRead(t *testing.T) {
+	s := newFixture(t)
+	o := s.newOptions(prepare.Primary, s.superuserClient())
+	s.mustRun(o)
+	if _, err := o.Caller.Org("acme").Do(t.Context(), "PUT", "/containers/roles/_acl/read",
+		[]byte(`{"read":{"actors":["pivotal","ec_sync_user"],"groups":["admins"]}}`)); err != nil {
+		t.Fatal(err)
+	}
+	s.server.Fault(cheftest.Fault{Method: "GET", Path: "/containers/roles/_acl", Status: http.StatusOK,
+		Body:  `{"read":{"actors":[],"groups":["admins"]}}`,
+		Match: func(r *http.Request) bool { return r.URL.RawQuery != "" }})
+	s.server.ResetRequests()
+	if r := s.mustRun(o); r.Changed || len(s.callerWrites()) > 0 {
+		t.Errorf("a right that is there was granted again: %+v", r.Steps)
+	}
+}
