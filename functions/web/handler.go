@@ -70,7 +70,7 @@ func (h *Handler) Handle(ctx context.Context, event events.LambdaFunctionURLRequ
 // wasRefused reports whether a request counts as refused: its response says so, or it
 // is a GET / that is not the health check of a Chef Server.
 func wasRefused(q *http.Request, w *responseRecorder) bool {
-	root := q.URL.Path == "/" && w.status == http.StatusOK
+	root := collector.AtRoot(q) && w.status == http.StatusOK
 	return assembly.Refused(w.status, w.header) || root && !collector.IsHealthCheck(q)
 }
 

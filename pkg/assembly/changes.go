@@ -33,7 +33,7 @@ func (f *Fleet) ChangesHandler(ctx context.Context, notify func(org string)) (ht
 		return nil, err
 	}
 	return logRefusals(http.HandlerFunc(func(w http.ResponseWriter, q *http.Request) {
-		if atRoot(q) {
+		if collector.AtRoot(q) {
 			receiver.ServeHTTP(w, q)
 			return
 		}

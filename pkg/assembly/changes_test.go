@@ -74,8 +74,10 @@ func TestOneAddressReceivesPushesAndServesThem(t *testing.T) {
 	w.rest = "[journal]\ntoken = \"env:TOKEN\"\n"
 	w.runScan(w.newFleet())
 	s := w.startServer()
-	if a, err := http.Get(s.url + "/"); err != nil || a.StatusCode != http.StatusOK {
-		t.Errorf("the health check: %v, %v", a, err)
+	for _, root := range []string{"/", "//"} { // a root_url may end with a slash
+		if a, err := http.Get(s.url + root); err != nil || a.StatusCode != http.StatusOK {
+			t.Errorf("the health check at %s: %v, %v", root, a, err)
+		}
 	}
 	for _, c := range []struct {
 		token, org, entity string

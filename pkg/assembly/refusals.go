@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"chefsync/pkg/chef"
+	"chefsync/pkg/feed/collector"
 )
 
 // refusalLogInterval is how often refused requests of one kind and status are logged.
@@ -106,7 +107,7 @@ func (r *refusalLogger) writeLog(key refusalKey, count refusalCount) {
 // requestKind returns the kind of a request, for the log.
 func requestKind(q *http.Request) string {
 	switch {
-	case q.Method == http.MethodPost && atRoot(q):
+	case q.Method == http.MethodPost && collector.AtRoot(q):
 		return "push"
 	case q.Header.Get("X-Ops-UserId") != "":
 		return "read"
@@ -124,9 +125,6 @@ func (r refusalKey) operatorHint() string {
 	}
 	return ""
 }
-
-// atRoot reports whether a request is for the data collector.
-func atRoot(q *http.Request) bool { return q.URL.Path == "/" || q.URL.Path == "" }
 
 // statusWriter records the status of a response.
 type statusWriter struct {

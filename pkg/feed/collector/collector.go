@@ -7,6 +7,7 @@ import (
 	"errors"
 	"log/slog"
 	"net/http"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -71,7 +72,7 @@ func New(c Config) (*Receiver, error) {
 // ServeHTTP implements http.Handler.
 func (r *Receiver) ServeHTTP(w http.ResponseWriter, q *http.Request) {
 	switch {
-	case q.URL.Path != "/" && q.URL.Path != "":
+	case !AtRoot(q):
 		http.NotFound(w, q)
 	case q.Method == http.MethodGet || q.Method == http.MethodHead:
 		w.Header().Set("Content-Type", "application/json")
@@ -84,10 +85,14 @@ func (r *Receiver) ServeHTTP(w http.ResponseWriter, q *http.Request) {
 	}
 }
 
+// AtRoot reports whether a request is for the data collector. A Chef Server appends a slash to
+// data_collector['root_url'], which may end with one: AWS shows the URL of a function so.
+func AtRoot(q *http.Request) bool { return strings.Trim(q.URL.Path, "/") == "" }
+
 // IsHealthCheck reports whether a request looks like the health check of a Chef
 // Server: GET / with the headers of a message, but without the token.
 func IsHealthCheck(q *http.Request) bool {
-	return q.Method == http.MethodGet && (q.URL.Path == "/" || q.URL.Path == "") && q.Header.Get("Content-Type") == "application/json"
+	return q.Method == http.MethodGet && AtRoot(q) && q.Header.Get("Content-Type") == "application/json"
 }
 
 func (r *Receiver) handlePost(w http.ResponseWriter, q *http.Request) (status int) {
