@@ -32,7 +32,7 @@ type DeletionCount struct {
 	Deleted map[object.Kind]int `json:"deleted,omitempty"`
 	// Most is the most objects that there were at once.
 	Most map[object.Kind]int `json:"most,omitempty"`
-	// Objects names those of the deleted objects that there is room for.
+	// Objects lists the deleted objects, up to brakeNames in all spans.
 	Objects []object.Ref `json:"objects,omitempty"`
 }
 

@@ -323,22 +323,6 @@ func TestAnUnknownHostIsUnreachable(t *testing.T) {
 	}
 }
 
-func TestAKeyFileThatMayNotBeReadIsNotMissing(t *testing.T) {
-	if os.Geteuid() == 0 {
-		t.Skip("root may read all files")
-	}
-	dir := t.TempDir()
-	if err := os.Chmod(dir, 0); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = os.Chmod(dir, 0o700) }) // so that it can be removed
-	l := &doctor.List{}
-	doctor.CheckKeyFiles(l, map[string]string{"a": "file:" + filepath.Join(dir, "a.pem")})
-	if c := find(l.Checks, "key of a"); c.State != doctor.Fail || strings.Contains(c.Hint, "prepare-org") {
-		t.Errorf("%+v, want a failure with another hint than prepare-org", c)
-	}
-}
-
 // graceful answers as a server whose license has expired and still is accepted.
 type graceful struct{ next http.RoundTripper }
 
